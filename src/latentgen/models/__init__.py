@@ -1,0 +1,68 @@
+"""The zoo: networks by name, each knowing the layers that are probed. Importing this package does not import torch.
+
+A model is any ``torch.nn.Module`` with an attribute ``probed``: a dict from layer name to the name of the submodule
+whose output is that layer, in order of depth. The layer ``input`` (the flattened, normalised pixels) needs no entry.
+"""
+
+import importlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+#: Raised by hand when a change alters what some name builds.
+VERSION = 1
+
+#: Names that a configuration may use, and the factory behind each. A factory is called with
+#: (in_shape, n_classes, **options), where in_shape is (channels, height, width).
+FACTORIES: dict[str, str] = {
+    "mlp": "latentgen.models.mlp:mlp",
+    "mlp_small": "latentgen.models.mlp:mlp_small",
+    "cnn": "latentgen.models.cnn:cnn",
+    "cnn_small": "latentgen.models.cnn:cnn_small",
+}
+
+
+def factory(name: str):
+    """Callable behind ``name``: a name of the zoo or ``module:function``.
+
+    Raises ``ValueError`` when the module cannot be imported or has no such function.
+    """
+    target = FACTORIES.get(name, name)
+    module, _, function = target.partition(":")
+    if not function:
+        raise ValueError(f"unknown model {name!r}; known: {', '.join(FACTORIES)}, or 'module:function'")
+    try:
+        return getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"model factory {target!r} cannot be loaded: {error}") from error
+
+
+def build(
+    name: str,
+    in_shape: tuple[int, int, int],
+    n_classes: int,
+    seed: int,
+    options: Mapping[str, Any] | None = None,
+) -> "torch.nn.Module":
+    """New model on the CPU with PyTorch's default initialisation drawn from ``seed``; the global generator is kept.
+
+    Raises ``ValueError`` when the factory is unknown or its product names no probed layers.
+    """
+    import torch
+
+    from latentgen import seeds
+
+    make = factory(name)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive("initialisation", seed))
+        model = make(tuple(in_shape), n_classes, **(options or {}))
+    probed = getattr(model, "probed", None)
+    if not isinstance(probed, Mapping) or not probed:
+        raise ValueError(f"model {name!r} needs an attribute 'probed': a dict from layer name to submodule name")
+    modules = dict(model.named_modules())
+    for layer, module in probed.items():
+        if module not in modules:
+            raise ValueError(f"model {name!r}: layer {layer!r} names the submodule {module!r}, which does not exist")
+    return model
