@@ -1,0 +1,7 @@
+"""Activations of checkpoints: where they come from, and dumps of them. Importing this package does not import torch."""
+
+#: Raised by hand when a change alters the activations of some checkpoint.
+VERSION = 1
+
+#: The layer that every model has: its flattened, normalised image, equal at all checkpoints.
+INPUT = "input"

@@ -1,0 +1,109 @@
+"""Activations of a checkpoint, a chunk of examples at a time: computed as they are read, or read from a kept dump.
+
+Both sources give the same chunks with the same values, so that whatever reads them gives the same result.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from latentgen.activations import INPUT
+from latentgen.datasets import Dataset
+from latentgen.files import atomic
+from latentgen.pixels import Pixels
+from latentgen.training.state import load_weights
+
+#: Examples in a chunk. Fixed, because convolutions and products differ in the last digit with the batch.
+CHUNK = 1000
+
+#: Splits in the order of a dump's rows.
+SPLITS = ("train", "test")
+
+
+class Stream:
+    """Activations of ``model`` in eval mode on the images of ``data``, computed on ``device``."""
+
+    def __init__(self, model: torch.nn.Module, data: Dataset, device: torch.device):
+        self.device = device
+        self.model = model.to(device).eval()
+        self.pixels = {"train": Pixels(data.x_train, data, device), "test": Pixels(data.x_test, data, device)}
+        self.layers = [INPUT, *model.probed]
+
+    def load(self, checkpoint: str | os.PathLike) -> None:
+        """Take the weights of ``checkpoint``."""
+        load_weights(self.model, checkpoint)
+
+    @torch.no_grad()
+    def chunks(self, split: str, layers: Iterable[str]) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+        """Yield (rows of the split, {layer: (b, features) float32 on the device}), in the data set's order.
+
+        An activation is flattened as (channels, height, width); ``input`` is the normalised image.
+        """
+        layers = list(layers)
+        pixels = self.pixels[split]
+        modules = dict(self.model.named_modules())
+        caught: dict[str, torch.Tensor] = {}
+        hooks = [
+            modules[self.model.probed[name]].register_forward_hook(_catch(caught, name))
+            for name in layers
+            if name != INPUT
+        ]
+        try:
+            for start in range(0, len(pixels), CHUNK):
+                rows = slice(start, min(start + CHUNK, len(pixels)))
+                batch = pixels.batch(rows)
+                if hooks:
+                    self.model(batch)
+                caught[INPUT] = batch
+                yield rows, {name: caught[name].flatten(1) for name in layers}
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def _catch(caught: dict[str, torch.Tensor], name: str):
+    def hook(_module, _inputs, output):
+        caught[name] = output.detach()
+
+    return hook
+
+
+class Dump:
+    """Activations that `dump` wrote into ``folder``, one ``{layer}.npy`` a layer, from a stream ``like`` this one."""
+
+    def __init__(self, folder: str | os.PathLike, like: Stream):
+        self.folder, self.layers, self.device = Path(folder), like.layers, like.device
+        self.sizes = {split: len(pixels) for split, pixels in like.pixels.items()}
+
+    def chunks(self, split: str, layers: Iterable[str]) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+        """As `Stream.chunks`."""
+        first = sum(self.sizes[name] for name in SPLITS[: SPLITS.index(split)])
+        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in layers}
+        for start in range(0, self.sizes[split], CHUNK):
+            rows = slice(start, min(start + CHUNK, self.sizes[split]))
+            parts = {name: np.array(array[first + rows.start : first + rows.stop]) for name, array in arrays.items()}
+            yield rows, {name: torch.from_numpy(part).to(self.device) for name, part in parts.items()}
+
+
+def dump(stream: Stream, layer: str, path: str | os.PathLike) -> None:
+    """Write ``layer`` as float32 (training examples, then test examples; features) to ``path``.
+
+    Raises ``ValueError`` when the model has no such layer.
+    """
+    if layer not in stream.layers:
+        raise ValueError(f"the model has no layer {layer!r}; it has {', '.join(stream.layers)}")
+    total = sum(len(stream.pixels[split]) for split in SPLITS)
+    with atomic(path) as temporary:
+        array, first = None, 0
+        for split in SPLITS:
+            for rows, parts in stream.chunks(split, [layer]):
+                part = parts[layer].cpu().numpy()
+                if array is None:
+                    shape = (total, part.shape[1])
+                    array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
+                array[first + rows.start : first + rows.stop] = part
+            first += len(stream.pixels[split])
+        array.flush()

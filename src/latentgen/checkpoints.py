@@ -1,0 +1,63 @@
+"""The index of a cell's checkpoints: which epochs each run kept, where it stopped, and what the weights hash to."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Weights of one run after one epoch. ``sha256`` is of the file's bytes."""
+
+    run: Mapping[str, Any] = field(hash=False)
+    epoch: int
+    path: Path
+    sha256: str
+
+    def dump_folder(self, target: str | os.PathLike) -> Path:
+        """Folder of this checkpoint below a folder of dumps."""
+        return Path(target) / self.path.parent.name / self.path.stem
+
+
+def block_epochs(block: str) -> range:
+    """Epochs of a block such as ``0000-0099``, both ends included."""
+    first, last = block.split("-")
+    return range(int(first), int(last) + 1)
+
+
+def in_epochs(folder: str | os.PathLike, runs: Iterable[Mapping[str, Any]], epochs: Iterable[int]) -> list[Checkpoint]:
+    """Checkpoints of ``runs`` (columns of each) in the cell ``folder`` that fall into ``epochs``; perhaps none."""
+    index, epochs = _index(folder), set(epochs)
+    found = []
+    for run in runs:
+        name = f"data{run['data_seed']}-model{run['model_seed']}"
+        for epoch, sha256 in index[name]["sha256"].items():
+            if int(epoch) in epochs:
+                path = Path(folder) / "checkpoints" / name / f"epoch-{int(epoch):04d}.safetensors"
+                found.append(Checkpoint(run, int(epoch), path, sha256))
+    return found
+
+
+def at_epoch(folder: str | os.PathLike, run: Mapping[str, Any], epoch: int) -> Checkpoint:
+    """The checkpoint of one run after ``epoch``.
+
+    Raises ``LookupError`` when the run stopped before, naming where, or did not keep that epoch.
+    """
+    found = in_epochs(folder, [run], [epoch])
+    if found:
+        return found[0]
+    name = f"data{run['data_seed']}-model{run['model_seed']}"
+    entry = _index(folder)[name]
+    if epoch > entry["last_epoch"]:
+        raise LookupError(
+            f"run {name} in {folder} stopped after epoch {entry['last_epoch']}; there is no epoch {epoch}"
+        )
+    kept = ", ".join(entry["sha256"])
+    raise LookupError(f"run {name} in {folder} kept no weights of epoch {epoch}; add it to saved_epochs (kept: {kept})")
+
+
+def _index(folder: str | os.PathLike) -> dict:
+    return json.loads((Path(folder) / "checkpoints.json").read_text())

@@ -1,0 +1,143 @@
+"""Training of all runs of a cell, from labels to the files that later steps read."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from latentgen import datasets, models, tables, training
+from latentgen.compute import choose_device, use_threads
+from latentgen.datasets import Dataset
+from latentgen.files import atomic
+from latentgen.labels import RunLabels
+from latentgen.progress import log
+from latentgen.training.loop import Training
+from latentgen.training.recipe import Recipe
+
+
+def train_cell(
+    folder: str | os.PathLike,
+    runs: Sequence[Mapping[str, Any]],
+    data_folder: str | os.PathLike,
+    labels: str | os.PathLike,
+    model: Mapping[str, Any],
+    recipe: Recipe,
+    saved_epochs: Sequence[int],
+    device: str,
+    threads: int,
+) -> None:
+    """Train ``runs`` and write ``history.parquet``, ``records.parquet``, ``checkpoints/`` and its index.
+
+    Work happens in ``folder/partial``, one folder a run and recipe, which survives a failed or killed job and lets
+    the next one continue; it is kept at the end, so that more epochs can be added. A lock that the kernel holds
+    keeps a job whose predecessor is still alive from training beside it: it waits, and finds the work done.
+
+    Parameters
+    ----------
+    runs : columns of each run; model : ``factory`` and ``options``; labels : the cell's labels.parquet
+    """
+    use_threads(threads)
+    folder = Path(folder)
+    data = datasets.load(data_folder)
+    with _locked(folder / "partial" / "lock"):
+        trained = []
+        for run in runs:
+            trained.append(
+                _train_run(folder / "partial", run, data, labels, model, recipe, saved_epochs, device, threads)
+            )
+        _publish(folder, trained)
+
+
+def _train_run(partial, run, data: Dataset, labels, model, recipe, saved_epochs, device, threads) -> Training:
+    place = choose_device(device)
+    chosen = RunLabels.read(labels, run["data_seed"])
+    network = models.build(model["factory"], data.in_shape, data.n_classes, run["model_seed"], model["options"])
+    work = partial / f"data{run['data_seed']}-model{run['model_seed']}"
+    key = _key(run, data, chosen, model, recipe, place, threads)
+    for stale in set(work.glob("*")) - {work / key}:
+        log.info("removing %s, which another recipe or version left", stale)
+        shutil.rmtree(stale)
+    trained = Training(
+        dict(run),
+        data,
+        network,
+        chosen.given,
+        chosen.train,
+        chosen.validation,
+        recipe,
+        saved_epochs,
+        work / key,
+        place,
+    )
+    trained.fit()
+    return trained
+
+
+def _key(run, data, labels, model, recipe: Recipe, device, threads) -> str:
+    """What a kept state must have in common with the job that takes it up; the number of epochs may grow."""
+    unlimited = {name: getattr(recipe, name) for name in recipe.__dataclass_fields__ if name != "epochs"}
+    parts = [
+        [run["model_seed"], data.digest, labels.digest, model, unlimited, device.type, threads],
+        [training.VERSION, models.VERSION, torch.__version__],
+    ]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _publish(folder: Path, trained: Sequence[Training]) -> None:
+    """Write the declared files. Weights are linked, not copied, where the file system can."""
+    tables.write(pa.concat_tables([run.history_table() for run in trained]), folder / "history.parquet")
+    with (
+        atomic(folder / "records.parquet") as path,
+        pq.ParquetWriter(path, tables.RECORDS, compression="zstd", store_schema=False) as writer,
+    ):
+        for run in trained:
+            for epoch in run.kept_epochs():
+                writer.write_table(run.records_table(epoch))
+    index = {}
+    fresh = Path(tempfile.mkdtemp(dir=folder, prefix=".checkpoints-"))
+    try:
+        for run in trained:
+            name = f"data{run.run['data_seed']}-model{run.run['model_seed']}"
+            digests = {}
+            (fresh / name).mkdir()
+            for epoch in run.kept_epochs():
+                source = run.weights(epoch)
+                _link(source, fresh / name / source.name)
+                digests[str(epoch)] = hashlib.sha256(source.read_bytes()).hexdigest()
+            index[name] = {"last_epoch": run.epoch, "sha256": digests}
+        fresh.chmod(0o755)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        fresh.rename(folder / "checkpoints")
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    with atomic(folder / "checkpoints.json") as path:
+        path.write_text(json.dumps(index, indent=1) + "\n")
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.warning("another training is alive in %s; waiting for it to end", path.parent)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
