@@ -1,0 +1,29 @@
+"""Probes: classifiers fitted on one layer's activations.
+
+Every probe is a scikit-learn estimator that takes NumPy arrays or torch tensors. The names below are
+loaded on first use, because the modules behind them import torch and scikit-learn.
+"""
+
+import importlib
+
+#: Raised by hand when a change alters the rows that some probe gives.
+VERSION = 1
+
+_HOMES = {
+    "ClassMoments": "moments",
+    "MASC": "subspace",
+    "VeLPIC": "subspace",
+    "LogisticProbe": "logistic",
+}
+
+__all__ = ["MASC", "ClassMoments", "LogisticProbe", "VeLPIC"]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__():
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,338 @@
+"""Probes that classify by the principal axes of each class's activations: MASC and VeLPIC.
+
+Both are from Ketha and Ramaswamy, «On the Dynamics & Transferability of Latent Generalization during
+Memorization», TMLR 2026, arXiv 2603.19865; MASC first in «Decoding Generalization from Memorization in Deep
+Neural Networks», arXiv 2501.14687.
+"""
+
+import numbers
+from abc import ABCMeta, abstractmethod
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.validation import check_is_fitted
+
+from latentgen.probes.arrays import as_array, chunks, like
+from latentgen.probes.inputs import check_rows, check_rows_and_labels, probe_dtype
+from latentgen.probes.moments import ClassMoments
+
+#: Scores this close (relative to the size of the example) to the best one tie, and the first class wins.
+TIE = 1e-9
+
+#: Slack of cumulative variance ratios, above the rounding of a float64 sum: a ratio that equals the wanted
+#: fraction in exact arithmetic must count as reaching it.
+RATIO_ROUNDING = 1e-10
+
+
+class _SubspaceProbe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+    """What MASC and VeLPIC share: fitting from moments, ties, shapes and kinds of arrays."""
+
+    def fit(self, X, y):
+        """Fit from scratch.
+
+        The estimator keeps the moments, so that :meth:`partial_fit` can go on from here; :meth:`fit_moments`
+        leaves them to the caller.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n, d)
+            Activations; float32 and float64 are kept, other NumPy types become float64.
+        y : array-like or torch.Tensor of shape (n,)
+            Class labels.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For a parameter out of range, arrays of wrong shape, NaN or infinity, or continuous labels.
+        """
+        self._check_parameters()
+        rows, labels = check_rows_and_labels(self, X, y, reset=True)
+        self._add(rows, labels, np.unique(labels), as_torch=isinstance(X, torch.Tensor))
+        self._solve()
+        return self
+
+    def partial_fit(self, X, y, classes=None):
+        """Add a batch of examples; equal to :meth:`fit` on all batches so far, in their order.
+
+        Decomposing waits until the probe is used, so a batch costs its products only. A call after
+        :meth:`fit` adds to what was fitted; a call after :meth:`fit_moments` starts anew.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n, d)
+            Activations.
+        y : array-like or torch.Tensor of shape (n,)
+            Class labels.
+        classes : array-like of shape (C,), default None
+            All labels that may occur; required in a call that starts anew.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As :meth:`fit`; if ``classes`` is missing in the first call or differs later; for an unknown
+            label.
+        """
+        self._check_parameters()
+        first = self.__dict__.get("_moments") is None
+        if first and classes is None:
+            raise ValueError("classes must be passed to a partial_fit that starts anew")
+        if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes={classes!r} differs from the classes so far: {self.classes_!r}")
+        rows, labels = check_rows_and_labels(self, X, y, reset=first)
+        self._add(rows, labels, classes if first else None, as_torch=isinstance(X, torch.Tensor))
+        return self
+
+    def fit_moments(self, moments):
+        """Fit from moments that have already been collected; several probes can share them.
+
+        Parameters
+        ----------
+        moments : ClassMoments
+            At least one row. It is read, and its decomposition is kept in it for the next probe.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            For a parameter out of range, or moments without a row.
+        """
+        self._check_parameters()
+        if moments.counts.sum() == 0:
+            raise ValueError("moments hold no example")
+        self.n_features_in_ = moments.n_features
+        self.classes_ = moments.classes
+        self._moments = None
+        self._seen = moments.counts > 0
+        self._axes = self._axes_of(moments)
+        return self
+
+    def _add(self, rows, labels, classes, as_torch):
+        """Add rows to new moments if ``classes`` are given, else to those at hand."""
+        if classes is not None:
+            self._moments = ClassMoments(rows.shape[1], classes, rows.device, probe_dtype(rows))
+            self.classes_ = self._moments.classes
+        self._moments.update(rows, labels)
+        self._as_torch = as_torch
+        self._axes = None
+
+    def _solve(self):
+        axes = self._axes_of(self._moments)
+        self._seen = self._moments.counts > 0
+        self._axes = axes if self._as_torch else [as_array(axis) for axis in axes]
+        self._moments.release()  # only the axes are needed, and a decomposition is as large as the moments
+
+    @property
+    def axes_(self):
+        check_is_fitted(self)
+        if self._axes is None:
+            self._solve()
+        return self._axes
+
+    @property
+    def ranks_(self):
+        return np.array([axes.shape[1] for axes in self.axes_])
+
+    def __sklearn_is_fitted__(self):
+        return "_axes" in self.__dict__
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # Subspaces through the origin cannot separate the centred blobs that the general checks score on.
+        tags.classifier_tags.poor_score = True
+        return tags
+
+    def decision_function(self, X):
+        """Return the score of each class.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n, d)
+            Activations. They are converted to float64 1,024 rows at a time.
+
+        Returns
+        -------
+        numpy.ndarray or torch.Tensor, (n, C) float64, or (n,) for two classes
+            Of the kind and on the device of ``X``. Scores that tie with the best are made equal to it, so
+            that the first maximum is the prediction. A class without training examples scores -inf. For two
+            classes the score of the second minus that of the first, 0 for a tie.
+        """
+        scores = self._scores(X)
+        if len(self.classes_) == 2:
+            scores = scores[:, 1] - scores[:, 0]
+        return like(scores, X)
+
+    def predict(self, X):
+        """Return the class with the best score, the first one of those that tie.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n, d)
+            Activations.
+
+        Returns
+        -------
+        numpy.ndarray or torch.Tensor, (n,)
+            Labels, of the kind and on the device of ``X``. String labels need NumPy input (``TypeError``).
+        """
+        winners = as_array(self._scores(X).argmax(1))
+        return like(self.classes_[winners], X)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the (weighted) fraction of correct predictions, a float in [0, 1].
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n, d)
+        y : array-like or torch.Tensor of shape (n,)
+        sample_weight : array-like of shape (n,), default None
+        """
+        return float(np.average(as_array(self.predict(X)) == as_array(y), weights=sample_weight))
+
+    def _scores(self, X):
+        check_is_fitted(self)
+        rows = check_rows(self, X, reset=False)
+        axes = [torch.as_tensor(axis, device=rows.device) for axis in self.axes_]
+        scores = rows.new_empty((len(rows), len(axes)), dtype=torch.float64)
+        for chunk in chunks(len(rows)):
+            scores[chunk] = self._chunk_scores(rows[chunk].double(), axes)
+        return scores
+
+    def _snap(self, scores, tolerance):
+        """Silence classes never seen, and lift ties to the best score."""
+        scores[:, torch.as_tensor(~self._seen, device=scores.device)] = -torch.inf
+        best = scores.max(dim=1, keepdim=True).values
+        return torch.where(scores >= best - tolerance, best, scores)
+
+    @abstractmethod
+    def _check_parameters(self):
+        """Raise ValueError for a parameter out of range."""
+
+    @abstractmethod
+    def _axes_of(self, moments):
+        """Return one (d, r_k) float64 tensor per class."""
+
+    @abstractmethod
+    def _chunk_scores(self, rows, axes):
+        """Return the snapped scores (n, C) of float64 rows (n, d)."""
+
+
+class MASC(_SubspaceProbe):
+    """Minimum angle subspace classifier.
+
+    Each class is the subspace spanned by the leading principal axes P_k (d, r_k) of the uncentred second
+    moment of its training activations; an example belongs to the class whose subspace makes the smallest
+    angle with it. The score is the squared cosine of that angle, |P_k^T x|^2 / |x|^2 (arXiv 2603.19865,
+    Proposition 1: the angle rule is the quadratic rule argmax x^T P_k P_k^T x). Scores within 1e-9 of the
+    best tie, and the first class wins.
+
+    Edge cases: a zero vector scores 0 for every class. A class that only has zero vectors has rank 0 and
+    scores 0. A class with one example is that example's line. A class whose axes span the whole space has
+    angle zero to everything. A class named in ``classes`` without a training example scores -inf and never
+    wins.
+
+    Parameters
+    ----------
+    variance : float, default 0.99
+        Fraction of each class's variance (sum of squares) to keep, in (0, 1]: r_k = 1 + #{cumulative ratios
+        <= variance}, at most the numerical rank (see ``ClassMoments.rank``); 1.0 keeps the numerical rank.
+    n_axes : int, default None
+        Number of axes for every class, at least 1; at most the numerical rank is kept. If given, ``variance``
+        is not used.
+
+    Attributes
+    ----------
+    classes_ : numpy.ndarray, (C,)
+    n_features_in_ : int
+    axes_ : list of C arrays or tensors, (d, r_k) float64
+        Orthonormal axes; of the kind that was fitted (tensors for moments).
+    ranks_ : numpy.ndarray, (C,)
+    """
+
+    def __init__(self, variance=0.99, n_axes=None):
+        self.variance = variance
+        self.n_axes = n_axes
+
+    def _check_parameters(self):
+        if self.n_axes is not None and (not isinstance(self.n_axes, numbers.Integral) or self.n_axes < 1):
+            raise ValueError(f"n_axes must be None or an integer of at least 1, got {self.n_axes!r}")
+        if not isinstance(self.variance, numbers.Real) or not 0 < self.variance <= 1:
+            raise ValueError(f"variance must lie in (0, 1], got {self.variance!r}")
+
+    def _axes_of(self, moments):
+        return [moments.eigen(k, self._n_kept(moments, k))[1] for k in range(len(moments.classes))]
+
+    def _n_kept(self, moments, k):
+        rank = moments.rank(k)
+        if rank == 0 or self.n_axes is not None:
+            return min(rank, self.n_axes or 0)
+        values = moments.eigen(k)[0]
+        ratios = values.cumsum(0) / values.sum()
+        return min(rank, 1 + int((ratios <= self.variance + RATIO_ROUNDING).sum()))
+
+    def _chunk_scores(self, rows, axes):
+        scores = torch.stack([(rows @ axis).square_().sum(1) for axis in axes], dim=1)
+        norms = rows.square().sum(1, keepdim=True)
+        scores = torch.where(norms > 0, scores / norms, 0.0)
+        return self._snap(scores, TIE)
+
+
+class VeLPIC(_SubspaceProbe):
+    """Vector linear probe: the leading principal axis of each class as a linear readout.
+
+    Each class is the leading unit axis v_k of the uncentred second moment of its training activations; an
+    example belongs to the class with the largest v_k . x (arXiv 2603.19865). There is no hyper-parameter. On
+    non-negative activations it agrees with MASC with one axis.
+
+    Sign: v_k is flipped if the mean of v_k . x over all training examples is negative. If that mean is
+    rounding noise, |v_k . mean| <= 1e-12 rms|x|, the largest-magnitude coordinate of v_k is made positive.
+    Scores within 1e-9 |x| of the best tie, and the first class wins.
+
+    Edge cases: a class that only has zero vectors has no axis (rank 0) and scores 0. A class named in
+    ``classes`` without a training example scores -inf and never wins. If the largest eigenvalue is
+    degenerate, the axis is some unit vector of its eigenspace.
+
+    Attributes
+    ----------
+    classes_ : numpy.ndarray, (C,)
+    n_features_in_ : int
+    axes_ : list of C arrays or tensors, (d, 1) float64, or (d, 0) for a class without axis
+        Signed unit axes; of the kind that was fitted (tensors for moments).
+    ranks_ : numpy.ndarray, (C,)
+        1, or 0 for a class without axis.
+    """
+
+    def _check_parameters(self):
+        pass
+
+    def _axes_of(self, moments):
+        n_rows = moments.counts.sum()
+        mean = moments.sum() / n_rows
+        noise = 1e-12 * (moments.square_sum() / n_rows) ** 0.5
+        axes = [moments.eigen(k, min(1, moments.rank(k)))[1] for k in range(len(moments.classes))]
+        return [axis * _sign(axis[:, 0], mean, noise) if axis.shape[1] else axis for axis in axes]
+
+    def _chunk_scores(self, rows, axes):
+        columns = [axis if axis.shape[1] else axis.new_zeros((len(axis), 1)) for axis in axes]
+        return self._snap(rows @ torch.cat(columns, dim=1), TIE * rows.norm(dim=1, keepdim=True))
+
+
+def _sign(axis, mean, noise):
+    projection = float(axis @ mean)
+    if abs(projection) > noise:
+        return 1.0 if projection > 0 else -1.0
+    # The first of coordinates that are equally large up to rounding, so that rounding does not pick the sign.
+    size = axis.abs()
+    first = int((size >= size.max() * (1 - 1e-9)).int().argmax())
+    return 1.0 if float(axis[first]) > 0 else -1.0

@@ -1,0 +1,217 @@
+"""Moments and their decomposition against plain NumPy."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from latentgen.probes import ClassMoments
+from latentgen.probes.moments import BLOCK
+from latentgen.probes.spectrum import Spectrum
+
+
+def decaying(n, d, seed=0, dtype=np.float64):
+    """Rows whose axes have clearly different sizes, with a mean."""
+    rng = np.random.default_rng(seed)
+    return (rng.standard_normal((n, d)) * 0.9 ** np.arange(d) + rng.standard_normal(d) / d).astype(dtype)
+
+
+def filled(X, y, cuts=(), dtype=torch.float64, classes=None):
+    moments = ClassMoments(X.shape[1], np.unique(y) if classes is None else classes, dtype=dtype)
+    for part, labels in zip(np.split(X, cuts), np.split(y, cuts), strict=True):
+        moments.update(part, labels)
+    return moments
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 17, 200])
+def test_spectrum_against_eigh(size):
+    X = decaying(3 * size, size)
+    gram = torch.from_numpy(X.T @ X)
+    spectrum = Spectrum(gram)
+    values, vectors = np.linalg.eigh(gram.numpy())
+    np.testing.assert_allclose(spectrum.values, values[::-1], rtol=0, atol=1e-13 * values[-1])
+    for wanted in {1, (size + 1) // 2, size}:
+        found = spectrum.vectors(wanted).numpy()
+        assert found.shape == (size, wanted)
+        np.testing.assert_allclose(found.T @ found, np.eye(wanted), atol=1e-12)
+        np.testing.assert_allclose(
+            gram.numpy() @ found, found * spectrum.values.numpy()[:wanted], atol=1e-12 * values[-1]
+        )
+        ours, theirs = found @ found.T, vectors[:, ::-1][:, :wanted] @ vectors[:, ::-1][:, :wanted].T
+        np.testing.assert_allclose(ours, theirs, atol=1e-7)
+
+
+def test_spectrum_leaves_the_matrix_and_survives_extreme_sizes():
+    gram = torch.from_numpy(decaying(90, 30).T @ decaying(90, 30))
+    values = Spectrum(gram).values
+    for scale in (2.0**-900, 2.0**900):
+        scaled = gram * scale
+        before = scaled.clone()
+        assert torch.equal(Spectrum(scaled).values, values * scale)
+        assert torch.equal(scaled, before)
+
+
+def test_spectrum_of_zero_and_of_equal_eigenvalues():
+    zero = Spectrum(torch.zeros((5, 5), dtype=torch.float64))
+    assert torch.equal(zero.values, torch.zeros(5, dtype=torch.float64))
+    same = Spectrum(3 * torch.eye(40, dtype=torch.float64))
+    assert torch.equal(same.values, torch.full((40,), 3.0, dtype=torch.float64))
+    vectors = same.vectors(7)
+    torch.testing.assert_close(vectors.T @ vectors, torch.eye(7, dtype=torch.float64))
+
+
+@pytest.mark.parametrize("n, d", [(30, 80), (80, 80), (81, 80), (2500, 40), (1500, 1400), (1300, 1400)])
+def test_eigen_against_svd(n, d):
+    X = decaying(n, d)
+    moments = filled(X, np.zeros(n, int))
+    _, singular, right = np.linalg.svd(X, full_matrices=False)
+    n_axes = 12
+    values, axes = moments.eigen(0, n_axes)
+    assert values.dtype == axes.dtype == torch.float64
+    assert axes.shape == (d, n_axes)
+    np.testing.assert_allclose(values, singular**2, rtol=0, atol=1e-12 * singular[0] ** 2)
+    np.testing.assert_allclose(np.abs(np.sum(axes.numpy() * right[:n_axes].T, axis=0)), 1, atol=1e-9)
+
+
+@pytest.mark.parametrize("n, d", [(700, 60), (3000, 60), (60, 700)])
+def test_sums_and_float32(n, d):
+    X = decaying(n, d, dtype=np.float32)
+    y = np.arange(n) % 3
+    moments = filled(X, y, dtype=torch.float32)
+    np.testing.assert_array_equal(moments.counts, np.bincount(y))
+    np.testing.assert_allclose(moments.sum(), X.sum(0, dtype=np.float64), rtol=1e-12, atol=1e-12)
+    assert moments.square_sum() == pytest.approx(np.square(X, dtype=np.float64).sum(), rel=1e-12)
+    for k in range(3):
+        exact = np.linalg.svd(X[y == k].astype(np.float64), compute_uv=False) ** 2
+        # Rounding of the float32 products of a block.
+        np.testing.assert_allclose(moments.eigen(k)[0], exact, rtol=0, atol=1e-6 * exact[0])
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.sampled_from([(2 * BLOCK + 300, 7), (BLOCK + 5, BLOCK), (300, 500), (BLOCK + 700, BLOCK + 600)]),
+    st.lists(st.floats(0, 1), max_size=6),
+)
+def test_batching_does_not_change_a_bit(shape, cuts):
+    n, d = shape
+    X = np.random.default_rng(3).standard_normal((n, d)).astype(np.float32)
+    y = np.arange(n) // (n // 5 + 1) % 2
+    whole = filled(X, y, dtype=torch.float32)
+    parts = filled(X, y, sorted(int(cut * n) for cut in cuts), dtype=torch.float32)
+    assert torch.equal(whole.sum(), parts.sum())
+    assert whole.square_sum() == parts.square_sum()
+    for k in range(2):
+        for ours, theirs in zip(whole.eigen(k, 3), parts.eigen(k, 3), strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_decomposing_in_between_changes_nothing():
+    X = decaying(2200, 20, dtype=np.float32)
+    y = np.zeros(len(X), int)
+    moments = ClassMoments(20, [0])
+    moments.update(X[:10], y[:10])
+    assert len(moments.eigen(0, 2)[0]) == 10
+    moments.update(X[10:1500], y[10:1500])
+    moments.eigen(0, 2)
+    moments.update(X[1500:], y[1500:])
+    for ours, theirs in zip(moments.eigen(0, 5), filled(X, y, dtype=torch.float32).eigen(0, 5), strict=True):
+        assert torch.equal(ours, theirs)
+    before = moments.eigen(0, 5)
+    moments.release()
+    for ours, theirs in zip(moments.eigen(0, 5), before, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_dual_equals_primal():
+    X = decaying(60, 60)
+    y = np.zeros(60, int)
+    dual = filled(X, y)
+    # A zero row changes no moment but makes the rows outnumber the features.
+    primal = filled(np.vstack([X, np.zeros((1, 60))]), np.zeros(61, int))
+    ours, theirs = dual.eigen(0, 10), primal.eigen(0, 10)
+    torch.testing.assert_close(ours[0], theirs[0], rtol=0, atol=1e-12 * float(ours[0][0]))
+    torch.testing.assert_close(ours[1] @ ours[1].T, theirs[1] @ theirs[1].T, rtol=0, atol=1e-10)
+
+
+def test_ill_conditioned_dual_axes_are_orthonormal():
+    rng = np.random.default_rng(0)
+    left, right = (
+        np.linalg.qr(rng.standard_normal((40, 12)))[0],
+        np.linalg.qr(rng.standard_normal((300, 12)))[0],
+    )
+    X = left * 10.0 ** -(np.arange(12) / 2) @ right.T
+    moments = filled(X, np.zeros(40, int))
+    assert moments.rank(0) == 12
+    axes = moments.eigen(0, 12)[1].numpy()
+    np.testing.assert_allclose(axes.T @ axes, np.eye(12), atol=1e-12)
+    np.testing.assert_allclose(np.abs(np.sum(axes * right, axis=0)), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n, d", [(3000, 300), (200, 300)])
+def test_numerical_rank(n, d, dtype):
+    rng = np.random.default_rng(1)
+    for rank in (1, 40):
+        X = np.maximum(rng.standard_normal((n, rank)), 0)[:, rng.permutation(np.arange(d) % rank)]
+        assert filled(X, np.zeros(n, int), dtype=dtype).rank(0) == rank
+    full = rng.standard_normal((n, d))
+    assert filled(full, np.zeros(n, int), dtype=dtype).rank(0) == min(n, d)
+
+
+def test_strings_missing_and_zero_classes():
+    X = np.array([[1.0, 2.0, 2.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    moments = ClassMoments(3, ["c", "a", "b", "a"], dtype=torch.float64).update(X, ["a", "c", "c"])
+    assert list(moments.classes) == ["a", "b", "c"]
+    np.testing.assert_array_equal(moments.counts, [1, 0, 2])
+    assert [moments.rank(k) for k in range(3)] == [1, 0, 0]
+    values, axes = moments.eigen(0, 1)
+    assert values.tolist() == pytest.approx([9.0])
+    np.testing.assert_allclose(axes[:, 0].abs(), [1 / 3, 2 / 3, 2 / 3], rtol=1e-14)
+    assert moments.eigen(1)[0].shape == (0,)
+    assert moments.eigen(2)[0].tolist() == [0.0, 0.0]
+    assert moments.eigen(2)[1].shape == (3, 0)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="at least one feature"):
+        ClassMoments(0, [0])
+    with pytest.raises(ValueError, match="at least one feature"):
+        ClassMoments(3, [])
+    with pytest.raises(ValueError, match="dtype"):
+        ClassMoments(3, [0], dtype=torch.float16)
+    moments = ClassMoments(3, [0, 1])
+    with pytest.raises(ValueError, match="not among classes"):
+        moments.update(np.ones((2, 3)), [0, 2])
+    with pytest.raises(ValueError, match="expected X of shape"):
+        moments.update(np.ones((2, 4)), [0, 1])
+    with pytest.raises(ValueError, match="expected X of shape"):
+        moments.update(np.ones((2, 3)), [0])
+    assert moments.counts.sum() == 0
+    moments.update(np.ones((2, 3)), [0, 0])
+    with pytest.raises(ValueError, match="numerical rank 1, 2 axes"):
+        moments.eigen(0, 2)
+    for bad in (np.nan, np.inf, 1e30):
+        with pytest.raises(ValueError, match="not finite"):
+            ClassMoments(3, [0]).update(np.full((5, 3), bad, np.float32), np.zeros(5)).eigen(0)
+
+
+@pytest.mark.gpu
+def test_gpu_agrees_even_if_training_allowed_tf32():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    X = decaying(5000, 200, dtype=np.float32)
+    y = np.arange(5000) % 2
+    host = filled(X, y, dtype=torch.float32)
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        device = ClassMoments(200, [0, 1], device="cuda").update(torch.from_numpy(X).cuda(), y)
+        values, axes = device.eigen(0, 20)
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    expected, expected_axes = host.eigen(0, 20)
+    assert axes.is_cuda
+    torch.testing.assert_close(values.cpu(), expected, rtol=0, atol=1e-6 * float(expected[0]))
+    torch.testing.assert_close(axes.cpu() @ axes.cpu().T, expected_axes @ expected_axes.T, rtol=0, atol=1e-4)
