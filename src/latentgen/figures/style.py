@@ -1,0 +1,138 @@
+"""What all figures share: fonts, colours, sizes, the epoch axis, and how they are written."""
+
+import os
+import textwrap
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from latentgen import tables
+from latentgen.files import atomic
+
+#: Width in inches that a page gives to a figure, and the only font size (points), readable there.
+PAGE_WIDTH = 7.0
+FONT_SIZE = 7.0
+
+#: Type 42 embeds TrueType outlines, which journals ask for; DejaVu Sans ships with Matplotlib, so every
+#: machine has it.
+RC = {
+    "font.family": "DejaVu Sans",
+    "font.size": FONT_SIZE,
+    "axes.titlesize": FONT_SIZE,
+    "axes.labelsize": FONT_SIZE,
+    "xtick.labelsize": FONT_SIZE,
+    "ytick.labelsize": FONT_SIZE,
+    "legend.fontsize": FONT_SIZE,
+    "legend.title_fontsize": FONT_SIZE,
+    "axes.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 2.5,
+    "ytick.major.size": 2.5,
+    "xtick.major.pad": 2.0,
+    "ytick.major.pad": 2.0,
+    "lines.solid_capstyle": "round",
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "latentgen",
+}
+
+_MARKERS = "osD^vP*X<>"
+
+#: No creation date, so that equal tables give equal bytes.
+_METADATA = {
+    "pdf": {"CreationDate": None, "Producer": None, "Creator": "latentgen"},
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": "latentgen"},
+}
+
+
+def blank(width: float, height: float) -> Figure:
+    """Empty figure of ``width`` x ``height`` inches on the Agg canvas."""
+    fig = Figure(figsize=(width, height))
+    FigureCanvasAgg(fig)
+    return fig
+
+
+def layer_styles(layers: Sequence[str]) -> dict[str, dict]:
+    """Colour and marker of each layer, given in order of depth.
+
+    Viridis, dark to light with depth, is ordered for every kind of colour vision and in grey; its lightest
+    fifth is left out, which white paper would swallow. The markers tell neighbours apart once more.
+    """
+    colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, max(len(layers), 2)))
+    return {
+        layer: {"color": mpl.colors.to_hex(colour), "marker": _MARKERS[i % len(_MARKERS)]}
+        for i, (layer, colour) in enumerate(zip(layers, colours, strict=False))
+    }
+
+
+def epoch_axis(ax: Axes, last: int) -> None:
+    """Epochs 0 to ``last``: linear from 0 to 1, logarithmic from there on.
+
+    Generalization comes within a few epochs and memorisation tens to hundreds later; a linear axis shows only
+    the second, a logarithmic one loses epoch 0, the initialisation.
+    """
+    ax.set_xscale("symlog", linthresh=1, linscale=0.45)
+    ax.set_xlim(-0.2, max(last, 1) * 1.15)
+    decades = [10**k for k in range(1 + int(np.log10(max(last, 1))))]
+    # Below one decade there is room for, and need of, ticks in between.
+    ticks = [0, *decades] if last >= 20 else [t for t in (0, 1, 2, 5, 10) if t <= max(last, 1)]
+    # The last epoch gets its number where there is room for it beside the last power of ten.
+    along = ax.transData.transform([(tick, 0) for tick in (ticks[-1], last)])[:, 0] / ax.figure.dpi
+    if along[1] - along[0] > 0.6 * text_width(f"{ticks[-1]}{last}"):
+        ticks.append(last)
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_major_formatter(lambda x, _: f"{x:g}")
+    minor = [m * d for d in decades for m in range(2, 10) if m * d <= last and m * d not in ticks]
+    ax.xaxis.set_minor_locator(FixedLocator(minor) if minor else NullLocator())
+    ax.tick_params(axis="x", which="minor", length=1.4, width=0.4)
+
+
+def marked(ax: Axes, epochs: np.ndarray, turn: int, of: int, per_line: int = 4) -> list[int]:
+    """Positions in ``epochs`` to put markers at: the first, and about ``per_line`` more, even along the axis.
+
+    Line ``turn`` of ``of`` gets its own offset, so that the markers of neighbouring lines do not hide one
+    another.
+    """
+    along = ax.xaxis.get_transform().transform(epochs.astype(float))
+    offset = (turn + 1) / (of + 1)
+    targets = along[0] + (along[-1] - along[0]) * (np.arange(per_line) + offset) / per_line
+    return sorted({0, *(int(np.abs(along - target).argmin()) for target in targets)})
+
+
+def text_width(text: str) -> float:
+    """About the width of ``text`` in inches; the mean letter of DejaVu Sans is 0.53 em wide, rounded up."""
+    return len(text) * 0.55 * FONT_SIZE / 72
+
+
+def wrap(sentences: Iterable[str], width: float) -> list[str]:
+    """Lines of text that fit ``width`` inches."""
+    return textwrap.wrap(" ".join(sentences), int(width / text_width("n")))
+
+
+def save(fig: Figure, table: pd.DataFrame, stem: str | os.PathLike) -> None:
+    """Write ``stem`` + .pdf, .png (200 dpi), .svg, and the numbers behind them as .parquet and .csv.
+
+    Each file is whole or absent, and equal figures and tables give equal bytes. Raises ``OSError`` when the
+    folder cannot be written.
+    """
+    stem = os.fspath(stem)
+    for suffix, metadata in _METADATA.items():
+        with mpl.rc_context(RC), atomic(Path(f"{stem}.{suffix}")) as temporary:
+            fig.savefig(temporary, format=suffix, dpi=200, metadata=metadata)
+    arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
+    tables.write(arrow, Path(f"{stem}.parquet"))
+    with atomic(Path(f"{stem}.csv")) as temporary:
+        table.to_csv(temporary, index=False, lineterminator="\n")
