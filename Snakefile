@@ -1,0 +1,30 @@
+"""latentgen: from a grid of label-corrupted trainings to probes, tables, figures and a report."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# A configuration file given on the command line is whole: it replaces this one rather than merging into it.
+if "grid" not in config:
+
+    configfile: "config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/activations.smk"
+include: "workflow/rules/probes.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        figures(),
+        "results/tables/headline.txt",

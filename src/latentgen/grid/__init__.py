@@ -1,0 +1,9 @@
+"""From a configuration to runs and paths. Importing this package imports nothing that computes.
+
+`latentgen.grid.checks` refuses a bad configuration before any job, `latentgen.grid.cells` expands a good one.
+"""
+
+from latentgen.grid.cells import Cell, Grid, Run
+from latentgen.grid.checks import ConfigError, load
+
+__all__ = ["Cell", "ConfigError", "Grid", "Run", "load"]

@@ -1,0 +1,235 @@
+"""Refusal of bad configurations: what a schema can say, and what it cannot."""
+
+import copy
+import importlib.util
+import itertools
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from latentgen import datasets, models, noise
+from latentgen.grid import spans
+from latentgen.grid.cells import Cell, Grid
+from latentgen.probes import kinds
+from latentgen.spelling import allowed as known
+
+#: Values of keys that a configuration may leave out.
+TOP = {
+    "data_root": "data",
+    "device": "auto",
+    "threads": 1,
+    "activations": "stream",
+    "datasets": {},
+    "models": {},
+    "defaults": {},
+    "exclude": [],
+}
+ENTRY = {"noise": "uniform", "data_seeds": [0], "model_seeds": [0], "validation": 0.0, "block": 100}
+TRAINING = {"momentum": 0.0, "shuffle": True, "stop_accuracy": None}
+#: Keys that no default can stand for.
+REQUIRED = ("dataset", "model", "levels", "training", "saved_epochs", "probes")
+REQUIRED_TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs")
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot run. The message names each key, its value, and what is allowed."""
+
+
+def load(config: Mapping[str, Any], schema: str | os.PathLike) -> Grid:
+    """Check ``config`` against the JSON schema and beyond, and expand it.
+
+    Raises `ConfigError` listing everything that is wrong, not only the first.
+    """
+    errors = list(_schema_errors(config, schema))
+    if errors:
+        raise ConfigError(_message(errors))
+    config = TOP | copy.deepcopy(dict(config))
+    errors += _root_errors(config)
+    entries = [_merge(config["defaults"], entry) for entry in config["grid"]]
+    for index, entry in enumerate(entries):
+        errors += [f"grid[{index}]{error}" for error in _entry_errors(entry, config)]
+    if errors:
+        raise ConfigError(_message(errors))
+    cells = [cell for entry in entries for cell in _expand(entry, config)]
+    errors += _exclude_errors(config, entries)
+    errors += _duplicates(cells)
+    if not cells:
+        errors.append("exclude: nothing of the grid is left")
+    if errors:
+        raise ConfigError(_message(errors))
+    return Grid(config, cells)
+
+
+def _message(errors: list[str]) -> str:
+    return "the configuration cannot run:\n" + "\n".join(f"  {error}" for error in errors)
+
+
+def _schema_errors(config: Mapping[str, Any], schema: str | os.PathLike) -> Iterable[str]:
+    import jsonschema
+
+    validator = jsonschema.Draft202012Validator(yaml.safe_load(Path(schema).read_text()))
+    for error in sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path]):
+        where = _path(error.absolute_path)
+        if error.validator == "additionalProperties":
+            allowed = error.schema.get("properties", {})
+            for key in sorted(set(error.instance) - set(allowed)):
+                yield f"{where + '.' if where else ''}{key}: unknown key; {known(key, allowed)}"
+        elif error.validator == "required":
+            yield f"{where or 'top level'}: {error.message}"
+        elif error.validator == "anyOf":
+            reasons = "; or ".join(dict.fromkeys(sub.message for sub in error.context))
+            yield f"{where}: {error.instance!r} is not allowed: {reasons}"
+        else:
+            yield f"{where or 'top level'}: {error.message}"
+
+
+def _path(parts: Iterable[str | int]) -> str:
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
+    return text.removeprefix(".")
+
+
+def _root_errors(config: Mapping[str, Any]) -> Iterable[str]:
+    """A data_root that exists must be readable; one that does not must have a folder to be made in."""
+    root = Path(config["data_root"])
+    nearest = next(path for path in [root.absolute(), *root.absolute().parents] if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.R_OK | os.X_OK):
+        yield f"data_root: {config['data_root']!r} cannot be read; give a folder that you may read, or a new one"
+    elif not root.exists() and not os.access(nearest, os.W_OK):
+        yield f"data_root: {config['data_root']!r} does not exist and {str(nearest)!r} may not be written"
+    for name, declared in config["datasets"].items():
+        if name in datasets.BUILTIN:
+            yield f"datasets.{name}: the name belongs to a built-in data set; choose another"
+        elif not os.access(declared["npz"], os.R_OK):
+            yield f"datasets.{name}.npz: {declared['npz']!r} cannot be read; give the path of an .npz file"
+    for name, declared in config["models"].items():
+        target = declared["factory"]
+        module, _, function = target.partition(":")
+        if name in models.FACTORIES:
+            yield f"models.{name}: the name belongs to the zoo; choose another"
+        elif target not in models.FACTORIES and not function:
+            yield f"models.{name}.factory: unknown {target!r}; {known(target, models.FACTORIES)}, or module:function"
+        elif function and not _importable(module):
+            yield f"models.{name}.factory: module {module!r} is not found; install it, or put it on PYTHONPATH"
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Entry over defaults; ``training`` and ``probes`` merge key by key, everything else is replaced."""
+    merged = ENTRY | copy.deepcopy(dict(defaults)) | copy.deepcopy(dict(entry))
+    for key, base in (("training", TRAINING), ("probes", {})):
+        if key in merged:
+            merged[key] = base | copy.deepcopy(defaults.get(key, {})) | copy.deepcopy(entry.get(key, {}))
+    if "probes" in merged:
+        merged["probes"] = {name: probe for name, probe in merged["probes"].items() if probe is not None}
+    return merged
+
+
+def _listed(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterable[str]:
+    missing = [key for key in REQUIRED if key not in entry]
+    missing += [f"training.{key}" for key in REQUIRED_TRAINING if key not in entry.get("training", {})]
+    if missing:
+        yield f": needs {', '.join(missing)}, here or in defaults"
+        return
+    tables = {
+        "dataset": [*datasets.BUILTIN, *config["datasets"]],
+        "model": [*models.FACTORIES, *config["models"]],
+        "noise": noise.KINDS,
+    }
+    for key, allowed in tables.items():
+        for value in _listed(entry[key]):
+            if value not in allowed:
+                yield f".{key}: unknown {key} {value!r}; {known(value, allowed)}"
+    for level in entry["levels"]:
+        if not 0 <= level <= 1:
+            yield f".levels: {level!r} is not a probability; allowed: 0 to 1"
+    for key in ("data_seeds", "model_seeds"):
+        for item in entry[key]:
+            try:
+                last = spans.seeds(item)[-1]
+            except ValueError as error:
+                yield f".{key}: {error}"
+                continue
+            if last >= 2**32:
+                yield f".{key}: {item!r} is too large; allowed: below 2**32"
+    yield from _epoch_errors(entry)
+    if not entry["probes"]:
+        yield ".probes: no probe is left; name at least one"
+    for name, probe in entry["probes"].items():
+        for error in kinds.errors(probe):
+            yield f".probes.{name}{error}"
+
+
+def _epoch_errors(entry: Mapping[str, Any]) -> Iterable[str]:
+    training = entry["training"]
+    try:
+        late = [epoch for epoch in spans.epochs(entry["saved_epochs"]) if epoch > training["epochs"]]
+    except ValueError as error:
+        yield f".saved_epochs: {error}"
+        return
+    if late:
+        yield f".saved_epochs: {late[0]} lies beyond training.epochs; allowed: 0 to {training['epochs']}"
+    if training["optimizer"] == "adam" and training["momentum"]:
+        yield f".training.momentum: {training['momentum']!r} has no meaning for optimizer 'adam'; allowed: 0"
+
+
+def _exclude_errors(config: Mapping[str, Any], entries: list[dict]) -> Iterable[str]:
+    """An exclusion that matches nothing is a typo."""
+    points = [point for entry in entries for point in _points(entry)]
+    for index, rule in enumerate(config["exclude"]):
+        if not any(_matches(point, rule) for point in points):
+            yield f"exclude[{index}]: {dict(rule)!r} matches no point of the grid"
+
+
+def _points(entry: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
+    axes = [_listed(entry["dataset"]), _listed(entry["model"]), _listed(entry["noise"]), entry["levels"]]
+    for dataset, model, kind, level in itertools.product(*axes):
+        yield {"dataset": dataset, "model": model, "noise": kind, "level": float(level)}
+
+
+def _matches(point: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
+    return all(point[key] == value for key, value in rule.items())
+
+
+def _expand(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterable[Cell]:
+    settings = {key: entry[key] for key in ("validation", "training", "saved_epochs", "block")}
+    settings["probes"] = {name: kinds.complete(probe) for name, probe in entry["probes"].items()}
+    for point in _points(entry):
+        if any(_matches(point, rule) for rule in config["exclude"]):
+            continue
+        declared = config["models"].get(point["model"], {"factory": point["model"]})
+        declared_model = {"factory": declared["factory"], "options": declared.get("options", {})}
+        for data_seeds, model_seeds in itertools.product(entry["data_seeds"], entry["model_seeds"]):
+            yield Cell(
+                **point,
+                data_seeds=str(data_seeds),
+                model_seeds=str(model_seeds),
+                settings=settings,
+                declared_model=declared_model,
+                declared_dataset=config["datasets"].get(point["dataset"]),
+            )
+
+
+def _duplicates(cells: list[Cell]) -> Iterable[str]:
+    seen: set[tuple] = set()
+    for cell in cells:
+        for run in cell.runs:
+            key = (run.dataset, run.model, run.noise, run.level, run.data_seed, run.model_seed)
+            if key in seen:
+                yield (
+                    f"grid: the run {cell.path} ({run.name}) is declared twice; "
+                    "give the second recipe a model name of its own under 'models', or drop it"
+                )
+            seen.add(key)

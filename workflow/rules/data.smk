@@ -1,0 +1,43 @@
+"""Images as arrays, and the labels that training is given."""
+
+
+rule prepare_data:
+    input:
+        declared_file,
+    output:
+        meta=f"{DATA}/meta.json",
+        arrays=expand("results/data/{{dataset}}/{array}.npy", array=datasets.ARRAYS),
+    log:
+        "results/logs/data/{dataset}.log",
+    benchmark:
+        "results/benchmarks/data/{dataset}.tsv"
+    conda:
+        "../../envs/latentgen.yaml"
+    resources:
+        mem_mb=more_memory(4000),
+        runtime=more_minutes(60),
+    params:
+        declared=declared_dataset,
+        version=datasets.VERSION,
+    script:
+        "../scripts/prepare_data.py"
+
+
+rule draw_labels:
+    input:
+        meta=f"{DATA}/meta.json",
+    output:
+        f"{CELL}/labels.parquet",
+    log:
+        "results/logs/labels/{dataset}/{model}/{noise}-{level}/{seeds}.log",
+    conda:
+        "../../envs/latentgen.yaml"
+    resources:
+        mem_mb=more_memory(1000),
+        runtime=more_minutes(10),
+    params:
+        runs=runs_of,
+        validation=validation_of,
+        version=noise.VERSION,
+    script:
+        "../scripts/draw_labels.py"

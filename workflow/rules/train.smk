@@ -1,0 +1,33 @@
+"""Training of the runs of a cell."""
+
+
+rule train:
+    input:
+        data=f"{DATA}/meta.json",
+        labels=f"{CELL}/labels.parquet",
+    output:
+        history=f"{CELL}/history.parquet",
+        records=f"{CELL}/records.parquet",
+        checkpoints=directory(f"{CELL}/checkpoints"),
+        index=f"{CELL}/checkpoints.json",
+    log:
+        "results/logs/train/{dataset}/{model}/{noise}-{level}/{seeds}.log",
+    benchmark:
+        "results/benchmarks/train/{dataset}/{model}/{noise}-{level}/{seeds}.tsv"
+    conda:
+        "../../envs/latentgen.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=more_memory(8000),
+        runtime=more_minutes(480),
+    params:
+        runs=runs_of,
+        model=model_of,
+        training=training_of,
+        saved_epochs=saved_epochs_of,
+        device=DEVICE,
+        threads=THREADS,
+        version=[training.VERSION, models.VERSION],
+    script:
+        "../scripts/train.py"

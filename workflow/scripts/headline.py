@@ -1,0 +1,13 @@
+"""State the phenomenon in numbers."""
+
+from latentgen import summary, tables
+from latentgen.files import atomic
+from latentgen.progress import logged
+
+with logged(snakemake.log[0]):
+    frame = summary.headline(tables.read(snakemake.input.probes), tables.read(snakemake.input.history))
+    for path, write in ((snakemake.output.parquet, frame.to_parquet), (snakemake.output.csv, frame.to_csv)):
+        with atomic(path) as temporary:
+            write(temporary, index=False)
+    with atomic(snakemake.output.text) as temporary:
+        temporary.write_text(summary.headline_text(frame))
