@@ -175,7 +175,7 @@ class _Moment:
 
     def forget(self):
         self._spectrum = None
-        self._axes = None
+        self._axes = {}
 
     def add(self, rows, indices):
         """Add ``rows[indices]``, a block at a time, so that no more than a block is ever copied."""
@@ -248,10 +248,12 @@ class _Moment:
     def axes(self, n_axes):
         if n_axes == 0:
             return self._sum.new_empty((len(self._sum), 0))
-        if self._axes is None or self._axes.shape[1] < n_axes:
+        # Never a slice of what another probe asked for: LAPACK's axes differ in the last digit with how many are
+        # wanted, and a probe's result must not depend on which others shared its pass.
+        if n_axes not in self._axes:
             vectors = self._spectrum.vectors(n_axes)
-            self._axes = self._to_features(vectors) if self._dual else vectors
-        return self._axes[:, :n_axes]
+            self._axes[n_axes] = self._to_features(vectors) if self._dual else vectors
+        return self._axes[n_axes]
 
     def _primal_gram(self):
         """Gram matrix of all rows; the unfinished block is added without being consumed."""

@@ -1,0 +1,213 @@
+"""Expansion of configurations, and refusal of those that cannot run."""
+
+import copy
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from latentgen import grid
+from latentgen.grid import spans
+from latentgen.probes import kinds
+
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+
+GOOD = {
+    "defaults": {
+        "dataset": "digits",
+        "levels": [0.0, 0.6],
+        "saved_epochs": [0, 1, "4-8:2"],
+        "training": {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 32, "epochs": 10},
+        "probes": {"masc": {"kind": "masc"}, "velpic": {"kind": "velpic"}},
+    },
+    "grid": [{"model": ["mlp_small", "cnn_small"]}],
+}
+
+
+def changed(path, value):
+    """GOOD with ``value`` at the dotted ``path``; numbers index lists, None deletes."""
+    config = copy.deepcopy(GOOD)
+    *parents, last = [int(part) if part.isdigit() else part for part in path.split(".")]
+    place = config
+    for part in parents:
+        place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    return config
+
+
+def load(config):
+    return grid.load(config, SCHEMA)
+
+
+def test_lists_multiply_and_defaults_fill_in():
+    cells = load(GOOD).cells
+    assert [(cell.model, cell.level) for cell in cells] == [
+        ("mlp_small", 0.0),
+        ("mlp_small", 0.6),
+        ("cnn_small", 0.0),
+        ("cnn_small", 0.6),
+    ]
+    cell = cells[1]
+    assert cell.path == "results/runs/digits/mlp_small/uniform-0.6/data0-model0"
+    assert cell.saved_epochs == [0, 1, 4, 6, 8]
+    assert cell.settings["training"] == {
+        "momentum": 0.0,
+        "shuffle": True,
+        "stop_accuracy": None,
+        "optimizer": "adam",
+        "learning_rate": 0.001,
+        "batch_size": 32,
+        "epochs": 10,
+    }
+
+
+def test_entries_override_key_by_key():
+    config = changed("grid.0.training", {"epochs": 20, "stop_accuracy": 0.99})
+    config["grid"][0]["probes"] = {"velpic": None, "logistic": {"kind": "logistic"}}
+    cell = load(config).cells[0]
+    assert cell.settings["training"]["epochs"] == 20 and cell.settings["training"]["batch_size"] == 32
+    assert set(cell.settings["probes"]) == {"masc", "logistic"}
+    assert set(cell.families) == {"moments", "logistic"}
+
+
+def test_a_range_of_seeds_is_one_cell_of_many_runs():
+    config = changed("defaults.data_seeds", ["0-2", 7])
+    config["defaults"]["model_seeds"] = ["0-1"]
+    cells = [cell for cell in load(config).cells if cell.model == "mlp_small" and cell.level == 0.6]
+    assert [cell.seeds for cell in cells] == ["data0-2-model0-1", "data7-model0-1"]
+    assert [run.name for run in cells[0].runs] == [f"data{d}-model{m}" for d in range(3) for m in range(2)]
+    found, run = load(config).cell_of_run("digits", "mlp_small", "uniform", "0.6", "data1-model1")
+    assert found.path == cells[0].path and (run.data_seed, run.model_seed) == (1, 1)
+
+
+def test_exclusions_remove_points():
+    cells = load(changed("exclude", [{"model": "cnn_small", "level": 0.6}])).cells
+    assert ("cnn_small", 0.6) not in [(cell.model, cell.level) for cell in cells] and len(cells) == 3
+
+
+def test_blocks_are_fixed_ranges():
+    config = changed("defaults.block", 4)
+    assert load(config).cells[0].blocks == ["0000-0003", "0004-0007", "0008-0011"]
+    config["defaults"]["saved_epochs"] = [0]
+    assert load(config).cells[0].blocks == ["0000-0003", "0008-0011"]  # the last epoch is always kept
+    config["defaults"]["training"]["stop_accuracy"] = 0.5
+    assert load(config).cells[0].blocks == ["0000-0003", "0004-0007", "0008-0011"]
+
+
+def test_entry_hash_sees_what_weights_depend_on_and_nothing_else():
+    def entry(config):
+        return load(config).cells[0].entry
+
+    same = [
+        changed("defaults.saved_epochs", [0, 3]),
+        changed("defaults.probes", {"masc": {"kind": "masc", "variance": 0.5}}),
+        changed("defaults.levels", [0.0, 0.2]),
+        changed("defaults.data_seeds", [0, 1]),
+    ]
+    other = [
+        changed("defaults.training.learning_rate", 0.1),
+        changed("defaults.levels", [0.1]),
+        changed("defaults.validation", 0.1),
+        changed("defaults.noise", "exclude_true"),
+    ]
+    assert all(entry(config) == entry(GOOD) for config in same)
+    assert len({entry(config) for config in [GOOD, *other]}) == len(other) + 1
+
+
+def test_spans():
+    assert list(spans.seeds("3-5")) == [3, 4, 5] and list(spans.seeds(4)) == [4]
+    assert spans.epochs([0, "4-10:3", 4, "20-21"]) == [0, 4, 7, 10, 20, 21]
+    with pytest.raises(ValueError, match="backwards"):
+        spans.seeds("5-3")
+
+
+#: A change of GOOD, and what the refusal must name: the key, the value, what is allowed.
+REFUSALS = [
+    ("defaults.dataset", "digit", ["grid[0].dataset", "'digit'", "did you mean 'digits'", "mnist"]),
+    ("grid.0.model", ["mlp_small", "cnm"], ["grid[0].model", "'cnm'", "allowed: mlp, mlp_small, cnn, cnn_small"]),
+    ("defaults.noise", "unifrom", ["grid[0].noise", "'unifrom'", "uniform, exclude_true, published"]),
+    ("defaults.levels", [0.2, 1.2], ["grid[0].levels", "1.2", "0 to 1"]),
+    ("defaults.levels", [-0.2], ["grid[0].levels", "-0.2", "0 to 1"]),
+    ("defaults.saved_epochs", [0, 11], ["grid[0].saved_epochs", "11", "0 to 10"]),
+    ("defaults.saved_epochs", ["8-4"], ["grid[0].saved_epochs", "'8-4'"]),
+    ("defaults.levles", [0.1], ["defaults.levles", "unknown key", "did you mean 'levels'"]),
+    ("grid.0.training", {"batchsize": 3}, ["grid[0].training.batchsize", "did you mean 'batch_size'"]),
+    ("thread", 2, ["thread: unknown key", "did you mean 'threads'"]),
+    ("threads", 0, ["threads", "0 is less than"]),
+    ("device", "gpu", ["device", "'gpu'", "auto", "cpu", "cuda"]),
+    ("activations", "keep", ["activations", "'keep'", "stream", "dump"]),
+    ("defaults.validation", 1.0, ["defaults.validation", "1.0"]),
+    ("defaults.training.epochs", 0, ["defaults.training.epochs", "0"]),
+    ("defaults.training.learning_rate", "fast", ["defaults.training.learning_rate", "'fast'", "number"]),
+    ("defaults.training.optimizer", "sdg", ["defaults.training.optimizer", "'sdg'", "sgd"]),
+    ("defaults.training.momentum", 0.9, ["training.momentum", "0.9", "adam"]),
+    ("defaults.training.epochs", None, ["grid[0]", "training.epochs"]),
+    ("defaults.probes.masc.kind", "mask", ["probes.masc.kind", "'mask'", "did you mean 'masc'", "velpic", "logistic"]),
+    ("defaults.probes.masc.variance", 1.5, ["probes.masc.variance", "1.5", "up to 1"]),
+    ("defaults.probes.masc.n_axes", 0, ["probes.masc.n_axes", "0", "1 and more"]),
+    ("defaults.probes.masc.varience", 0.5, ["probes.masc.varience", "did you mean 'variance'"]),
+    ("defaults.probes.lr", {"kind": "logistic", "solver": "lbfgs"}, ["probes.lr.solver", "lbfgs", "l2", "tol"]),
+    ("defaults.probes.lr", {"kind": "logistic", "l2": 0.1}, ["probes.lr.solver", "adam", "lbfgs"]),
+    ("defaults.probes", {"masc": None, "velpic": None}, ["probes", "no probe"]),
+    ("defaults.data_seeds", ["4-2"], ["data_seeds", "'4-2'"]),
+    ("defaults.data_seeds", [0, "0-3"], ["declared twice", "data0-model0", "uniform-0.0"]),
+    ("defaults.data_seeds", ["a"], ["defaults.data_seeds[0]", "'a'"]),
+    ("grid", [{"model": "mlp_small"}, {"model": "mlp_small"}], ["declared twice", "mlp_small"]),
+    ("grid", [], ["grid"]),
+    ("exclude", [{"model": "alexnet"}], ["exclude[0]", "alexnet", "matches no point"]),
+    ("exclude", [{"dataset": "digits"}], ["nothing of the grid is left"]),
+    ("datasets", {"digits": {"npz": "x.npz"}}, ["datasets.digits", "built-in"]),
+    ("datasets", {"own": {"npz": "no/such.npz"}}, ["datasets.own.npz", "'no/such.npz'"]),
+    ("models", {"own": {"factory": "mlpp"}}, ["models.own.factory", "'mlpp'", "did you mean 'mlp'"]),
+    ("models", {"own": {"factory": "no_such_module:make"}}, ["models.own.factory", "no_such_module"]),
+    ("models", {"mlp": {"factory": "cnn"}}, ["models.mlp", "zoo"]),
+    ("models", {"a/b": {"factory": "cnn"}}, ["models", "a/b"]),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "words"), REFUSALS, ids=[f"{path}={value}" for path, value, _ in REFUSALS])
+def test_refusals_name_key_value_and_what_is_allowed(path, value, words):
+    with pytest.raises(grid.ConfigError) as error:
+        load(changed(path, value))
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_all_errors_are_listed_at_once():
+    config = changed("defaults.levels", [2.0])
+    config["defaults"]["dataset"] = "digit"
+    with pytest.raises(grid.ConfigError) as error:
+        load(config)
+    assert "'digit'" in str(error.value) and "2.0" in str(error.value)
+
+
+def test_unreadable_data_root(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(grid.ConfigError, match="data_root: .*cannot be read"):
+        load(changed("data_root", str(tmp_path / "file")))
+    load(changed("data_root", str(tmp_path / "new" / "folder")))
+
+
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "config").rglob("*.yaml"))], ids=lambda p: p.name)
+def test_every_shipped_grid_is_accepted(path, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert load(yaml.safe_load(path.read_text())).cells
+
+
+def test_probe_settings_are_the_estimators_own():
+    from latentgen.probes.evaluate import ESTIMATORS, make
+
+    assert set(ESTIMATORS) == set(kinds.KINDS)
+    for kind, (_, defaults) in kinds.KINDS.items():
+        assert make({"kind": kind}).get_params() == defaults
+
+
+def test_checking_imports_nothing_that_computes():
+    import subprocess
+    import sys
+
+    code = "import sys, latentgen.grid; print([m for m in ('torch', 'sklearn', 'pandas', 'torchvision') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -1,0 +1,193 @@
+"""From a trained cell to probe rows: what is fitted on what, what is kept, where training stopped."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from latentgen import checkpoints, datasets, labels, tables
+from latentgen.activations.dumps import dump_block, dump_layer, stream
+from latentgen.activations.sources import Stream
+from latentgen.probes import MASC, LogisticProbe, VeLPIC, blocks
+from latentgen.probes.blocks import probe_block
+from latentgen.training.cell import train_cell
+from latentgen.training.recipe import Recipe
+
+MODEL = {"factory": "mlp_small", "options": {}}
+RUNS = [
+    {
+        "dataset": "digits",
+        "model": "mlp_small",
+        "noise": "uniform",
+        "level": 0.6,
+        "data_seed": seed,
+        "model_seed": 0,
+        "entry": "abc",
+    }
+    for seed in (0, 1)
+]
+PROBES = {
+    "masc": {"kind": "masc", "variance": 0.9},
+    "velpic": {"kind": "velpic"},
+    "logistic": {"kind": "logistic", "epochs": 2},
+}
+RECIPE = Recipe("adam", 0.005, 64, epochs=4)
+
+
+def train(folder, digits_folder, recipe=RECIPE, saved=(0, 1, 4)):
+    data = datasets.load(digits_folder)
+    tables.write(labels.draw(data.y_train, 10, RUNS, 0.1), folder / "labels.parquet")
+    train_cell(folder, RUNS, digits_folder, folder / "labels.parquet", MODEL, recipe, saved, "cpu", 1)
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory, digits_folder):
+    folder = tmp_path_factory.mktemp("cell")
+    train(folder, digits_folder)
+    return folder
+
+
+def probe(cell, digits_folder, block="0000-0009", family=PROBES, previous="none", dumps=None):
+    return probe_block(
+        cell, RUNS, block, family, digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, previous, dumps
+    )
+
+
+def test_published_files_of_a_cell(cell):
+    index = json.loads((cell / "checkpoints.json").read_text())
+    assert set(index) == {"data0-model0", "data1-model0"}
+    assert list(index["data0-model0"]["sha256"]) == ["0", "1", "4"] and index["data0-model0"]["last_epoch"] == 4
+    assert sorted(path.name for path in (cell / "checkpoints" / "data1-model0").iterdir()) == [
+        "epoch-0000.safetensors",
+        "epoch-0001.safetensors",
+        "epoch-0004.safetensors",
+    ]
+    assert pq.read_schema(cell / "history.parquet").equals(tables.HISTORY)
+    records = tables.read(cell / "records.parquet")
+    assert set(zip(records["data_seed"], records["epoch"], strict=True)) == {(s, e) for s in (0, 1) for e in (0, 1, 4)}
+
+
+def test_labels_of_a_cell(cell, digits):
+    drawn = labels.RunLabels.read(cell / "labels.parquet", 1)
+    assert len(drawn.validation) == 135 and len(drawn.train) == 1212
+    assert np.array_equal(drawn.true, digits.y_train)
+    assert drawn.digest != labels.RunLabels.read(cell / "labels.parquet", 0).digest
+    with pytest.raises(ValueError, match="no labels of data seed 9"):
+        labels.RunLabels.read(cell / "labels.parquet", 9)
+
+
+def test_rows_are_what_the_estimators_give_by_hand(cell, digits_folder, digits):
+    frame = probe(cell, digits_folder).to_pandas()
+    drawn = labels.RunLabels.read(cell / "labels.parquet", 1)
+    source = stream(digits_folder, MODEL, "cpu", 1)
+    source.load(checkpoints.at_epoch(cell, RUNS[1], 4).path)
+    parts = {split: [part["fc2"] for _, part in source.chunks(split, ["fc2"])] for split in ("train", "test")}
+    x, x_test = (torch.cat(parts[split]).numpy() for split in ("train", "test"))
+    for name, estimator in (
+        ("masc", MASC(variance=0.9)),
+        ("velpic", VeLPIC()),
+        ("logistic", LogisticProbe(epochs=2)),
+    ):
+        estimator.fit(x[drawn.train], drawn.given[drawn.train])
+        mine = frame[(frame.probe == name) & (frame.layer == "fc2") & (frame.epoch == 4) & (frame.data_seed == 1)]
+        found = mine.set_index(["split", "labels"])["value"]
+        assert len(found) == 3
+        assert found["test", "true"] == pytest.approx(estimator.score(x_test, digits.y_test), abs=1e-12)
+        for kind in ("given", "true"):
+            expected = estimator.score(x[drawn.validation], getattr(drawn, kind)[drawn.validation])
+            assert found["validation", kind] == pytest.approx(expected, abs=1e-12)
+        decision = estimator.decision_function(x_test)
+        own = decision[np.arange(450), digits.y_test]
+        decision[np.arange(450), digits.y_test] = -np.inf
+        margin = mine[mine.split == "test"]["margin"].item()
+        assert margin == pytest.approx((own - decision.max(1)).mean(), rel=1e-9)
+    masc = MASC(variance=0.9).fit(x[drawn.train], drawn.given[drawn.train])
+    mine = frame[(frame.probe == "masc") & (frame.layer == "fc2") & (frame.epoch == 4) & (frame.data_seed == 1)]
+    assert mine["rank"].unique().tolist() == [masc.ranks_.mean()]
+
+
+def test_depth_follows_the_model_and_every_layer_is_there(cell, digits_folder):
+    frame = probe(cell, digits_folder).to_pandas()
+    assert dict(zip(frame.layer, frame.depth, strict=True)) == {"input": 0, "fc1": 1, "fc2": 2, "fc3": 3}
+    counts = frame.groupby(["data_seed", "epoch", "layer", "probe"]).size()
+    assert len(counts) == 2 * 3 * 4 * 3 and set(counts) == {3}
+
+
+def test_a_block_past_the_end_is_empty_with_the_right_columns(cell, digits_folder):
+    table = probe(cell, digits_folder, block="0010-0019")
+    assert table.num_rows == 0 and table.schema.equals(tables.PROBES)
+
+
+def test_blocks_partition_the_epochs(cell, digits_folder):
+    first, second = (probe(cell, digits_folder, block) for block in ("0000-0003", "0004-0007"))
+    assert set(first["epoch"].to_pylist()) == {0, 1} and set(second["epoch"].to_pylist()) == {4}
+
+
+def test_dumps_give_the_same_table_to_the_last_digit(cell, digits_folder, tmp_path):
+    dump_block(cell, RUNS, "0000-0009", stream(digits_folder, MODEL, "cpu", 1), tmp_path)
+    assert probe(cell, digits_folder, dumps=tmp_path).equals(probe(cell, digits_folder))
+
+
+def test_known_rows_are_taken_over_and_others_computed(cell, digits_folder, tmp_path, monkeypatch):
+    table = probe(cell, digits_folder)
+    tables.write(table, tmp_path / "kept.parquet")
+    with monkeypatch.context() as patch:
+        patch.setattr(blocks, "_compute", lambda *a: pytest.fail("computed again"))
+        assert probe(cell, digits_folder, previous=tmp_path / "kept.parquet").equals(table)
+
+    computed = []
+    compute = blocks._compute
+    with monkeypatch.context() as patch:
+        patch.setattr(blocks, "_compute", lambda todo, *a: computed.extend(todo.values()) or compute(todo, *a))
+        more = {**PROBES, "masc50": {"kind": "masc", "variance": 0.5}}
+        wider = probe(cell, digits_folder, family=more, previous=tmp_path / "kept.parquet")
+    assert [set(wanted) for wanted in computed] == [{"masc50"}] * 6
+    assert wider.equals(probe(cell, digits_folder, family=more))
+
+
+def test_an_added_epoch_computes_only_its_own_rows(cell, digits_folder, tmp_path, monkeypatch):
+    train(tmp_path, digits_folder)
+    table = probe(tmp_path, digits_folder)
+    assert table.equals(probe(cell, digits_folder))
+    tables.write(table, tmp_path / "kept.parquet")
+    train(tmp_path, digits_folder, saved=(0, 1, 3, 4))
+    computed = []
+    compute = blocks._compute
+    monkeypatch.setattr(blocks, "_compute", lambda todo, *a: computed.extend(todo) or compute(todo, *a))
+    probe(tmp_path, digits_folder, previous=tmp_path / "kept.parquet")
+    assert [(checkpoint.run["data_seed"], checkpoint.epoch) for checkpoint in computed] == [(0, 3), (1, 3)]
+
+
+def test_a_dump_past_the_stop_names_the_stop(cell, digits_folder, tmp_path):
+    source = stream(digits_folder, MODEL, "cpu", 1)
+    with pytest.raises(LookupError, match="stopped after epoch 4; there is no epoch 7"):
+        dump_layer(cell, RUNS[0], 7, "fc1", source, tmp_path / "fc1.npy")
+    with pytest.raises(LookupError, match="kept no weights of epoch 2; add it to saved_epochs"):
+        dump_layer(cell, RUNS[0], 2, "fc1", source, tmp_path / "fc1.npy")
+    assert isinstance(source, Stream)
+
+
+def test_weights_of_another_recipe_are_not_taken_up(digits_folder, tmp_path):
+    train(tmp_path, digits_folder)
+    first = (tmp_path / "checkpoints.json").read_text()
+    train(tmp_path, digits_folder, Recipe("adam", 0.001, 64, epochs=4))
+    assert (tmp_path / "checkpoints.json").read_text() != first
+    train(tmp_path, digits_folder)
+    assert (tmp_path / "checkpoints.json").read_text() == first
+
+
+def test_a_second_training_waits_for_the_first(digits_folder, tmp_path):
+    import fcntl
+    import threading
+
+    (tmp_path / "partial").mkdir()
+    with open(tmp_path / "partial" / "lock", "a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        waiting = threading.Thread(target=train, args=(tmp_path, digits_folder))
+        waiting.start()
+        waiting.join(1.0)
+        assert waiting.is_alive() and not (tmp_path / "checkpoints.json").exists()
+    waiting.join(60)
+    assert (tmp_path / "checkpoints.json").exists()

@@ -1,0 +1,325 @@
+"""The set-up: lock, conda environment, `make env`, `make unlock` and the Makefile."""
+
+import base64
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[2]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+LOCK_LINES = (ROOT / "envs" / "requirements.txt").read_text().splitlines()
+LOCK = [Requirement(line) for line in LOCK_LINES if not line.startswith("#")]
+
+CONDA_NAMES = {"pytorch": "torch", "snakemake-minimal": "snakemake"}
+
+
+def locked(name: str, python: str) -> list[str]:
+    """Versions that the lock gives ``name`` on Linux with Python ``python``."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "sys_platform": "linux",
+        "platform_machine": "x86_64",
+    }
+    return [
+        next(iter(entry.specifier)).version
+        for entry in LOCK
+        if canonicalize_name(entry.name) == canonicalize_name(name)
+        and (entry.marker is None or entry.marker.evaluate(environment))
+    ]
+
+
+def declared() -> list[Requirement]:
+    project = PYPROJECT["project"]
+    extras = [line for extra in project["optional-dependencies"].values() for line in extra]
+    return [Requirement(line) for line in [*project["dependencies"], *extras, *PYPROJECT["build-system"]["requires"]]]
+
+
+@pytest.mark.parametrize("python", ["3.11", "3.12", "3.13"])
+def test_lock_meets_every_declared_requirement_once(python):
+    for requirement in declared():
+        versions = locked(requirement.name, python)
+        assert len(versions) == 1, (requirement.name, versions)
+        assert requirement.specifier.contains(versions[0]), (requirement, versions)
+
+
+def test_lock_is_exact_and_names_no_place():
+    for entry in LOCK:
+        assert entry.url is None
+        assert [part.operator for part in entry.specifier] == ["=="], entry
+    for line in LOCK_LINES:
+        assert not line.startswith("-"), line
+        assert "://" not in line, line
+
+
+def test_conda_environment_has_the_versions_of_the_lock():
+    content = yaml.safe_load((ROOT / "envs" / "latentgen.yaml").read_text())
+    pinned = dict(re.split(r" ?=", line, maxsplit=1) for line in content["dependencies"] if "=" in line)
+    python = pinned.pop("python")
+    names = {canonicalize_name(CONDA_NAMES.get(name, name)) for name in pinned}
+    assert names == {
+        canonicalize_name(Requirement(line).name)
+        for line in [*PYPROJECT["project"]["dependencies"], *PYPROJECT["build-system"]["requires"]]
+    }
+    for name, version in pinned.items():
+        assert [version] == locked(CONDA_NAMES.get(name, name), python), name
+
+
+# ---- make env ----
+
+# A build backend that needs nothing: it answers with the wheel that lies beside it.
+BACKEND = """
+import shutil
+
+def build_editable(folder, settings=None, metadata=None):
+    shutil.copy("latentgen-0.1.0-py3-none-any.whl", folder)
+    return "latentgen-0.1.0-py3-none-any.whl"
+"""
+
+
+def wheel(folder: Path, name: str, version: str) -> None:
+    """Write a wheel with one module, which holds its version."""
+    info = f"{name}-{version}.dist-info"
+    files = {
+        f"{name}.py": f"version = {version!r}\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    }
+    record = "".join(
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip('=')},"
+        f"{len(text)}\n"
+        for path, text in files.items()
+    )
+    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as archive:
+        for path, text in {**files, f"{info}/RECORD": record + f"{info}/RECORD,,\n"}.items():
+            archive.writestr(path, text)
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """A clone whose lock asks for one tiny package, which lies in a folder of wheels: no network needed."""
+    root = tmp_path / "clone"
+    (root / "envs").mkdir(parents=True)
+    for name in ("make_env.sh", "make_env.py", "unlock.py"):
+        shutil.copy(ROOT / "envs" / name, root / "envs")
+    shutil.copy(ROOT / "Makefile", root)
+    (root / "envs" / "requirements.txt").write_text("tiny==1.0\n")
+    (root / "backend.py").write_text(BACKEND)
+    wheel(root, "latentgen", "0.1.0")
+    (root / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+    )
+    wheels = tmp_path / "wheels"
+    wheels.mkdir()
+    wheel(wheels, "tiny", "1.0")
+    wheel(wheels, "tiny", "2.0")
+    return root
+
+
+def set_up(root: Path, **variables: str) -> subprocess.CompletedProcess:
+    environment = {
+        **os.environ,
+        "PYTHON": sys.executable,
+        "LATENTGEN_FREE_GB": "0.05",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(root.parent / "wheels"),
+        **variables,
+    }
+    command = ["/bin/sh", str(root / "envs" / "make_env.sh")]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def tiny(root: Path) -> str:
+    """Version of the tiny package that the environment of ``root`` imports."""
+    command = [root / ".venv/bin/python", "-c", "import tiny; print(tiny.version)"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+def test_set_up_is_made_once_updated_repaired_and_follows_a_move(clone):
+    first = set_up(clone)
+    assert first.returncode == 0, first.stderr
+    assert tiny(clone) == "1.0"
+    assert not (clone / "build" / "make-env").exists()
+
+    again = set_up(clone)
+    assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
+
+    lock = clone / "envs" / "requirements.txt"
+    lock.write_text("tiny==3.0\n")
+    failed = set_up(clone)
+    assert failed.returncode == 1
+    assert "has no build for Python" in failed.stderr
+    assert "tiny==3.0" in failed.stderr
+    lock.write_text("tiny==1.0\n")
+    assert set_up(clone).stdout == ""  # what could not be fetched has spoiled nothing
+
+    lock.write_text("tiny==2.0\n")
+    kept = clone / ".venv" / "kept"
+    kept.touch()
+    assert set_up(clone).returncode == 0
+    assert tiny(clone) == "2.0"
+    assert kept.exists()
+
+    # As a set-up that was killed: no stamp, and a package whose files are only partly there.
+    (clone / ".venv" / ".latentgen-stamp").unlink()
+    next((clone / ".venv").glob("lib/python*/site-packages/tiny.py")).unlink()
+    repaired = set_up(clone)
+    assert "left unfinished" in repaired.stdout
+    assert tiny(clone) == "2.0"
+    assert not kept.exists()
+
+    moved = clone.rename(clone.parent / "moved")
+    assert "was moved" in set_up(moved).stdout
+    assert f"#!{moved}/.venv/bin/python" in (moved / ".venv/bin/pip").read_text()
+
+
+def test_own_environment_is_used_and_never_deleted(clone):
+    subprocess.run([sys.executable, "-m", "venv", clone / ".venv"], check=True)
+    (clone / ".venv" / "mine").touch()
+    assert set_up(clone).returncode == 0
+    assert tiny(clone) == "1.0"
+    moved = clone.rename(clone.parent / "moved")
+    refused = set_up(moved)
+    assert refused.returncode == 1
+    assert "not made by `make env`" in refused.stderr
+    assert (moved / ".venv" / "mine").exists()
+
+
+def test_missing_network_is_named(clone):
+    index = {
+        "PIP_NO_INDEX": "0",
+        "PIP_FIND_LINKS": "",
+        "PIP_INDEX_URL": "http://127.0.0.1:9/",
+        "PIP_RETRIES": "1",
+    }
+    failed = set_up(clone, **index)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: no network")
+    for remedy in ("HTTPS_PROXY", "PIP_INDEX_URL", "PIP_FIND_LINKS"):
+        assert remedy in failed.stderr
+
+
+def test_missing_disk_space_is_named_before_anything_is_made(clone):
+    failed = set_up(clone, LATENTGEN_FREE_GB="1e9")
+    assert failed.returncode == 1
+    assert "not enough disk space" in failed.stderr
+    assert not (clone / ".venv").exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device",
+        "OSError: [Errno 122] Disk quota exceeded: '/home/user/latentgen/.venv/lib'",
+    ],
+)
+def test_disk_that_fills_up_is_named(words):
+    specification = importlib.util.spec_from_file_location("make_env", ROOT / "envs" / "make_env.py")
+    make_env = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(make_env)
+    # Retries of a download before it must not pass for a missing network.
+    said = make_env.explain(f"WARNING: Retrying after connection broken by 'ReadTimeoutError'\n{words}\n")
+    assert said.startswith("the disk is full")
+
+
+def stub(folder: Path, name: str, script: str) -> None:
+    folder.mkdir(exist_ok=True)
+    file = folder / name
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+
+
+def find_python(clone: Path, bin: Path, **variables: str) -> subprocess.CompletedProcess:
+    """Look for a Python where only the programs in ``bin`` are on PATH."""
+    bin.mkdir(exist_ok=True)
+    (bin / "dirname").symlink_to(shutil.which("dirname"))
+    command = ["/bin/sh", str(clone / "envs" / "make_env.sh")]
+    return subprocess.run(command, env={"PATH": str(bin), **variables}, capture_output=True, text=True)
+
+
+def test_old_python_is_refused_by_what_was_found_and_what_is_needed(clone, tmp_path):
+    # Prints its version when asked to print, and exits 1 for the comparison.
+    stub(tmp_path / "bin", "python3", 'case "$2" in *print*) echo 3.9.18;; *) exit 1;; esac')
+    refused = find_python(clone, tmp_path / "bin")
+    assert refused.returncode == 1
+    assert "Python 3.11 or newer is needed" in refused.stderr
+    assert "python3 is 3.9.18" in refused.stderr
+
+
+def test_missing_python_and_missing_venv_are_named(clone, tmp_path):
+    assert "no Python found on PATH" in find_python(clone, tmp_path / "empty").stderr
+    wrong = find_python(clone, tmp_path / "wrong", PYTHON="/nowhere/python3")
+    assert wrong.returncode == 1
+    assert "PYTHON is /nowhere/python3" in wrong.stderr
+    stub(tmp_path / "debian", "python3", 'case "$2" in *print*) echo 3.11.2;; *ensurepip*) exit 1;; esac')
+    bare = find_python(clone, tmp_path / "debian")
+    assert bare.returncode == 1
+    assert "venv and ensurepip are missing from python3 (3.11.2)" in bare.stderr
+    assert "python3-venv" in bare.stderr
+
+
+# ---- the Makefile ----
+
+
+def make(root: Path, *targets: str) -> subprocess.CompletedProcess:
+    return subprocess.run(["make", *targets], cwd=root, capture_output=True, text=True)
+
+
+def test_help_is_the_default_and_lists_every_target(clone):
+    phony = re.search(r"^\.PHONY: (.*)", (clone / "Makefile").read_text(), re.M)[1].split()
+    shown = make(clone).stdout
+    assert re.findall(r"^  make (\w+)", shown, re.M) == phony
+
+
+def test_clean_leaves_the_readme(clone):
+    (clone / "results" / "runs").mkdir(parents=True)
+    (clone / "results" / "README.md").touch()
+    (clone / "results" / "runs" / "table").touch()
+    assert "results/runs" in make(clone, "clean").stdout
+    assert [path.name for path in (clone / "results").iterdir()] == ["README.md"]
+
+
+def test_unlock_refuses_while_a_snakemake_or_its_job_is_alive_here(tmp_path):
+    here, elsewhere = tmp_path / "here", tmp_path / "elsewhere"
+    scripts = here / ".snakemake" / "scripts"
+    scripts.mkdir(parents=True)
+    elsewhere.mkdir()
+    (here / "Snakefile").write_text('rule all:\n    output: "x"\n    shell: "touch x"\n')
+    lock = here / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir()
+    lock.write_text("x\n")
+    for name in (scripts / "tmp1.train.py", tmp_path / "snakemake"):
+        name.write_text("print('up', flush=True)\nimport time\ntime.sleep(60)\n")
+
+    def unlock():
+        command = [sys.executable, ROOT / "envs" / "unlock.py"]
+        return subprocess.run(command, cwd=here, capture_output=True, text=True)
+
+    for script in (scripts / "tmp1.train.py", tmp_path / "snakemake"):
+        with subprocess.Popen([sys.executable, script], cwd=here, stdout=subprocess.PIPE) as process:
+            process.stdout.readline()
+            refused = unlock()
+            process.kill()
+        assert refused.returncode == 1
+        assert f"process {process.pid}" in refused.stderr
+        assert lock.exists()
+
+    with subprocess.Popen([sys.executable, tmp_path / "snakemake"], cwd=elsewhere, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        freed = unlock()
+        process.kill()
+    assert freed.returncode == 0, freed.stderr
+    assert not lock.exists()
