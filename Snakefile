@@ -26,5 +26,5 @@ include: "workflow/rules/figures.smk"
 rule all:
     default_target: True
     input:
-        figures(),
+        figure_files(),
         "results/tables/headline.txt",

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import yaml
-from conftest import ROOT
+from repository import ROOT
 
 from latentgen import grid
 from latentgen.grid import spans
@@ -81,6 +81,18 @@ def test_a_range_of_seeds_is_one_cell_of_many_runs():
     assert [run.name for run in cells[0].runs] == [f"data{d}-model{m}" for d in range(3) for m in range(2)]
     found, run = load(config).cell_of_run("digits", "mlp_small", "uniform", "0.6", "data1-model1")
     assert found.path == cells[0].path and (run.data_seed, run.model_seed) == (1, 1)
+
+
+def test_paired_seeds_vary_together():
+    config = changed("defaults.data_seeds", ["0-2", 7])
+    config["defaults"]["model_seeds"] = "paired"
+    cells = [cell for cell in load(config).cells if cell.model == "mlp_small" and cell.level == 0.6]
+    assert [cell.seeds for cell in cells] == ["data0-2-paired", "data7-model7"]
+    runs = [run.name for cell in cells for run in cell.runs]
+    assert runs == ["data0-model0", "data1-model1", "data2-model2", "data7-model7"]
+    config["defaults"]["model_seeds"] = "pared"
+    with pytest.raises(grid.ConfigError, match="model_seeds: 'pared' is not allowed.*paired"):
+        load(config)
 
 
 def test_exclusions_remove_points():
@@ -191,7 +203,9 @@ def test_unreadable_data_root(tmp_path):
     load(changed("data_root", str(tmp_path / "new" / "folder")))
 
 
-@pytest.mark.parametrize("path", [ROOT / "config.yaml", *sorted((ROOT / "config").rglob("*.yaml"))], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "config").rglob("*.yaml"))], ids=lambda p: p.name
+)
 def test_every_shipped_grid_is_accepted(path, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert load(yaml.safe_load(path.read_text())).cells

@@ -2,7 +2,7 @@
 
 from snakemake.exceptions import WorkflowError
 
-from latentgen import activations, datasets, grid, models, noise, probes, training
+from latentgen import activations, datasets, figures, grid, models, noise, probes, training
 from latentgen.checkpoints import block_epochs
 
 RUN = "results/runs/{dataset}/{model}/{noise}-{level}/{run}"
@@ -15,7 +15,7 @@ wildcard_constraints:
     model=r"[A-Za-z0-9_.-]+",
     noise=r"[a-z_]+",
     level=r"[0-9.e-]+",
-    seeds=r"data[0-9-]+-model[0-9-]+",
+    seeds=r"data[0-9-]+-(model[0-9-]+|paired)",
     run=r"data[0-9]+-model[0-9]+",
     block=r"[0-9]+-[0-9]+",
     epoch=r"[0-9]{4,}",
@@ -31,12 +31,13 @@ THREADS = GRID.config["threads"]
 GPU = 0 if DEVICE == "cpu" else 1
 DUMP = GRID.config["activations"] == "dump"
 
+# Each figure's title in the report, and the probes that it draws.
 FIGURES = {
-    "fig1": "MASC over training",
-    "fig2": "VeLPIC over training",
-    "fig3": "VeLPIC minus MASC",
-    "fig4": "Logistic regression over training",
-    "fig5": "MASC minus logistic regression",
+    "fig1": ("MASC over training", {"masc"}),
+    "fig2": ("VeLPIC over training", {"velpic"}),
+    "fig3": ("VeLPIC minus MASC", {"masc", "velpic"}),
+    "fig4": ("Logistic regression over training", {"logistic"}),
+    "fig5": ("MASC minus logistic regression", {"masc", "logistic"}),
 }
 
 
@@ -116,12 +117,14 @@ def data_files():
     return [f"results/data/{dataset}/meta.json" for dataset in GRID.datasets]
 
 
-def figures():
-    return [f"results/figures/{figure}.pdf" for figure in FIGURES]
+def figure_files():
+    """Figures whose probes some entry of the grid has."""
+    declared = {name for cell in GRID.cells for name in cell.settings["probes"]}
+    return [f"results/figures/{figure}.pdf" for figure, (_, needed) in FIGURES.items() if needed <= declared]
 
 
 def figure_title(wildcards):
-    return {"figure": wildcards.figure, "shows": FIGURES[wildcards.figure]}
+    return {"figure": wildcards.figure, "shows": FIGURES[wildcards.figure][0]}
 
 
 # Resources that grow with each attempt

@@ -26,5 +26,7 @@ rule draw_figure:
     resources:
         mem_mb=more_memory(4000),
         runtime=more_minutes(30),
+    params:
+        version=figures.VERSION,
     script:
         "../scripts/draw_figure.py"

@@ -46,5 +46,7 @@ rule headline:
     resources:
         mem_mb=more_memory(4000),
         runtime=more_minutes(30),
+    params:
+        version=figures.VERSION,
     script:
         "../scripts/headline.py"

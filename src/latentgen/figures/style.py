@@ -9,6 +9,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -23,7 +24,7 @@ FONT_SIZE = 7.0
 
 #: Type 42 embeds TrueType outlines, which journals ask for; DejaVu Sans ships with Matplotlib, so every
 #: machine has it.
-RC = {
+RC = sns.axes_style("ticks") | {
     "font.family": "DejaVu Sans",
     "font.size": FONT_SIZE,
     "axes.titlesize": FONT_SIZE,
@@ -71,7 +72,7 @@ def layer_styles(layers: Sequence[str]) -> dict[str, dict]:
     Viridis, dark to light with depth, is ordered for every kind of colour vision and in grey; its lightest
     fifth is left out, which white paper would swallow. The markers tell neighbours apart once more.
     """
-    colours = mpl.colormaps["viridis"](np.linspace(0.0, 0.8, max(len(layers), 2)))
+    colours = sns.color_palette("viridis", as_cmap=True)(np.linspace(0.0, 0.8, max(len(layers), 2)))
     return {
         layer: {"color": mpl.colors.to_hex(colour), "marker": _MARKERS[i % len(_MARKERS)]}
         for i, (layer, colour) in enumerate(zip(layers, colours, strict=False))

@@ -1,6 +1,7 @@
 """Runs, the cells that share a job, and where their files lie."""
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,6 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from latentgen.grid import spans
+
+#: Instead of model seeds: each run's model seed is its data seed, so that intervals over data seeds also hold what
+#: initialisation and order contribute (at level 0 nothing else differs between runs).
+PAIRED = "paired"
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,11 @@ class Cell:
 
     @property
     def seeds(self) -> str:
-        """Folder name of the cell, for example ``data0-4-model0``."""
-        return f"data{self.data_seeds}-model{self.model_seeds}"
+        """Folder name of the cell, for example ``data0-4-model0``, or ``data0-4-paired``."""
+        if self.model_seeds != PAIRED:
+            return f"data{self.data_seeds}-model{self.model_seeds}"
+        single = "-" not in self.data_seeds
+        return f"data{self.data_seeds}-model{self.data_seeds}" if single else f"data{self.data_seeds}-{PAIRED}"
 
     @property
     def path(self) -> str:
@@ -76,8 +84,12 @@ class Cell:
     def runs(self) -> list[Run]:
         """Runs of this cell, in order of data seed, then model seed."""
         point = (self.dataset, self.model, self.noise, self.level)
-        data, model = spans.seeds(self.data_seeds), spans.seeds(self.model_seeds)
-        return [Run(*point, data_seed, model_seed, self.entry) for data_seed in data for model_seed in model]
+        data = spans.seeds(self.data_seeds)
+        if self.model_seeds == PAIRED:
+            pairs = zip(data, data, strict=True)
+        else:
+            pairs = itertools.product(data, spans.seeds(self.model_seeds))
+        return [Run(*point, *pair, self.entry) for pair in pairs]
 
     @cached_property
     def saved_epochs(self) -> list[int]:

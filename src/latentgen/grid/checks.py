@@ -12,7 +12,7 @@ import yaml
 
 from latentgen import datasets, models, noise
 from latentgen.grid import spans
-from latentgen.grid.cells import Cell, Grid
+from latentgen.grid.cells import PAIRED, Cell, Grid
 from latentgen.probes import kinds
 from latentgen.spelling import allowed as known
 
@@ -156,7 +156,7 @@ def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterab
         if not 0 <= level <= 1:
             yield f".levels: {level!r} is not a probability; allowed: 0 to 1"
     for key in ("data_seeds", "model_seeds"):
-        for item in entry[key]:
+        for item in entry[key] if entry[key] != PAIRED else ():
             try:
                 last = spans.seeds(item)[-1]
             except ValueError as error:
@@ -211,7 +211,8 @@ def _expand(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterable[Cel
             continue
         declared = config["models"].get(point["model"], {"factory": point["model"]})
         declared_model = {"factory": declared["factory"], "options": declared.get("options", {})}
-        for data_seeds, model_seeds in itertools.product(entry["data_seeds"], entry["model_seeds"]):
+        model_items = [PAIRED] if entry["model_seeds"] == PAIRED else entry["model_seeds"]
+        for data_seeds, model_seeds in itertools.product(entry["data_seeds"], model_items):
             yield Cell(
                 **point,
                 data_seeds=str(data_seeds),

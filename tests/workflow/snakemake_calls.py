@@ -1,0 +1,59 @@
+"""Snakemake as a user calls it, in a folder of its own."""
+
+import copy
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from repository import ROOT
+
+SMOKE = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
+
+
+def command(folder, *arguments, config=None):
+    """Command line that runs the workflow in ``folder`` with a configuration written there."""
+    path = Path(folder) / "grid.yaml"
+    if config is not None or not path.exists():
+        path.write_text(yaml.safe_dump(config or SMOKE))
+    snakemake = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
+    return [*snakemake, "--directory", str(folder), "--configfile", str(path), *arguments]
+
+
+def environment():
+    """The tests' own, with this Python first on PATH, because script jobs call ``python``."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run(folder, *arguments, config=None, check=True):
+    """Finished call; its output is in ``stdout``, with the logs of a failure in the message."""
+    done = subprocess.run(
+        command(folder, *arguments, config=config),
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=900,
+    )
+    if check:
+        assert done.returncode == 0, done.stdout[-6000:]
+    return done
+
+
+def planned(folder, *targets, config=None):
+    """Jobs that a dry run plans, by rule, without the target rule."""
+    text = run(folder, "--dry-run", *targets, config=config).stdout
+    if "Nothing to be done" in text:
+        return {}
+    table = text[text.index("Job stats") :]
+    counts = {rule: int(count) for rule, count in re.findall(r"^(\w+)\s+(\d+)$", table, flags=re.M)}
+    return {rule: count for rule, count in counts.items() if rule not in ("all", "total")}
+
+
+def changed(**defaults):
+    """The smoke grid with other defaults."""
+    config = copy.deepcopy(SMOKE)
+    config["defaults"] |= defaults
+    return config

@@ -1,0 +1,75 @@
+"""A run that is killed and started again ends as if nothing had happened."""
+
+import os
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+from snakemake_calls import changed, command, environment, run
+
+pytestmark = pytest.mark.workflow
+
+CELL = "results/runs/digits/mlp_small/uniform-0.6/data0-1-model0"
+TARGETS = [f"{CELL}/checkpoints.json", f"{CELL}/probes/all/0000-0099.parquet"]
+
+
+def long_grid():
+    config = changed(levels=[0.6], saved_epochs=[0, 20, 60], block=100)
+    training = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 16, "epochs": 60}
+    config["grid"] = [{"model": "mlp_small", "training": training}]
+    return config
+
+
+def kill_in_training(folder, children_too):
+    """Start the grid and kill it as soon as the first run has saved epoch 20."""
+    call = command(folder, "--cores", "1", *TARGETS, config=long_grid())
+    process = subprocess.Popen(call, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 300
+        while not list((folder / CELL).glob("partial/data0-model0/*/state.safetensors")):
+            assert process.poll() is None and time.monotonic() < deadline, "training did not reach a saved epoch"
+            time.sleep(0.02)
+        children = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    for child in children if children_too else []:
+        child.kill()
+    return children
+
+
+def same_results(left, right):
+    names = [*TARGETS, f"{CELL}/history.parquet", f"{CELL}/records.parquet"]
+    names += [str(path.relative_to(left)) for path in sorted((left / CELL / "checkpoints").rglob("*.safetensors"))]
+    assert len(names) == 4 + 2 * 3
+    return [name for name in names if (left / name).read_bytes() != (right / name).read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    run(folder, "--cores", "1", *TARGETS, config=long_grid())
+    return folder
+
+
+def test_killed_with_its_jobs_it_resumes_to_the_same_bytes(undisturbed, tmp_path):
+    kill_in_training(tmp_path, children_too=True)
+    assert not (tmp_path / CELL / "checkpoints.json").exists()
+    run(tmp_path, "--unlock")
+    run(tmp_path, "--cores", "1", "--rerun-incomplete", *TARGETS)
+    log = (tmp_path / "results/logs/train/digits/mlp_small/uniform-0.6/data0-1-model0.log").read_text()
+    assert "data0-model0: resuming after epoch" in log
+    assert same_results(undisturbed, tmp_path) == []
+
+
+def test_an_orphaned_training_is_waited_for_not_joined(undisturbed, tmp_path):
+    orphans = kill_in_training(tmp_path, children_too=False)
+    assert any(orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE for orphan in orphans)
+    run(tmp_path, "--unlock")
+    run(tmp_path, "--cores", "1", "--rerun-incomplete", *TARGETS)
+    assert same_results(undisturbed, tmp_path) == []
+    for orphan in orphans:
+        if orphan.is_running():
+            os.kill(orphan.pid, signal.SIGKILL)
