@@ -4,11 +4,11 @@ import copy
 
 import pytest
 import yaml
-from repository import ROOT
 
 from latentgen import grid
 from latentgen.grid import spans
 from latentgen.probes import kinds
+from repository import ROOT
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
@@ -223,5 +223,6 @@ def test_checking_imports_nothing_that_computes():
     import subprocess
     import sys
 
-    code = "import sys, latentgen.grid; print([m for m in ('torch', 'sklearn', 'pandas', 'torchvision') if m in sys.modules])"
+    heavy = "{'torch', 'sklearn', 'pandas', 'torchvision', 'matplotlib'}"
+    code = f"import sys, latentgen.grid, latentgen.figures; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

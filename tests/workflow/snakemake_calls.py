@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import yaml
+
 from repository import ROOT
 
 SMOKE = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())

@@ -7,10 +7,10 @@ import shutil
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from repository import ROOT
 from snakemake_calls import SMOKE, changed, planned, run
 
 from latentgen import tables
+from repository import ROOT
 
 pytestmark = pytest.mark.workflow
 

@@ -11,6 +11,7 @@ def cnn(
     n_classes: int,
     channels: Sequence[int] = (16, 32, 64),
     widths: Sequence[int] = (250, 250, 250),
+    convolutions: int = 2,
 ) -> nn.Sequential:
     """The published CNN: per stage two 3 × 3 convolutions with ReLU and a 2 × 2 max-pooling, then linear layers.
 
@@ -24,9 +25,9 @@ def cnn(
         raise ValueError(f"{len(channels)} poolings need at least {2 ** len(channels)} px, got {height} × {width}")
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     for stage, out in enumerate(channels, start=1):
-        for half in "ab":
-            layers[f"conv{stage}{half}"] = nn.Conv2d(features, out, 3, padding=1)
-            layers[f"relu{stage}{half}"] = nn.ReLU()
+        for step in range(1, convolutions + 1):
+            layers[f"conv{stage}_{step}"] = nn.Conv2d(features, out, 3, padding=1)
+            layers[f"relu{stage}_{step}"] = nn.ReLU()
             features = out
         layers[f"pool{stage}"] = nn.MaxPool2d(2)
         height, width = height // 2, width // 2
@@ -45,5 +46,5 @@ def cnn(
 
 
 def cnn_small(in_shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
-    """Two stages of 16 and 32 channels and two linear layers of 128 units: for the 8 × 8 digits."""
-    return cnn(in_shape, n_classes, channels=(16, 32), widths=(128, 128))
+    """Two stages of one convolution, 16 and 32 channels, and two linear layers of 128 units: for the 8 × 8 digits."""
+    return cnn(in_shape, n_classes, channels=(16, 32), widths=(128, 128), convolutions=1)
