@@ -50,11 +50,8 @@ def train_cell(
     folder = Path(folder)
     data = datasets.load(data_folder)
     with _locked(folder / "partial" / "lock"):
-        trained = []
-        for run in runs:
-            trained.append(
-                _train_run(folder / "partial", run, data, labels, model, recipe, saved_epochs, device, threads)
-            )
+        common = (data, labels, model, recipe, saved_epochs, device, threads)
+        trained = [_train_run(folder / "partial", run, *common) for run in runs]
         _publish(folder, trained)
 
 
@@ -80,6 +77,7 @@ def _train_run(partial, run, data: Dataset, labels, model, recipe, saved_epochs,
         place,
     )
     trained.fit()
+    trained.release()
     return trained
 
 

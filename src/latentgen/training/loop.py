@@ -67,7 +67,10 @@ class Training:
             self.optimizer = torch.optim.SGD(parameters, recipe.learning_rate, momentum=recipe.momentum, fused=True)
         else:
             self.optimizer = torch.optim.Adam(parameters, recipe.learning_rate, fused=True)
-        to = lambda labels: torch.from_numpy(np.array(labels)).to(device)  # noqa: E731
+
+        def to(labels: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(np.array(labels)).to(device)
+
         self.pixels = Pixels(data.x_train[train], data, device)
         self.labels, self.true = to(given[train]), to(data.y_train[train])
         self.held_out = [("test", Pixels(data.x_test, data, device), {"true": to(data.y_test)})]
@@ -110,6 +113,10 @@ class Training:
                 ),
             )
         return self.epoch
+
+    def release(self) -> None:
+        """Let go of everything that only training needs: a cell's later runs want the memory."""
+        del self.model, self.optimizer, self.pixels, self.held_out, self.records
 
     def kept_epochs(self) -> list[int]:
         """Epochs so far whose weights and records are kept: the saved ones, the first, and the last if reached."""
