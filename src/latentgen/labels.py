@@ -55,7 +55,7 @@ class RunLabels:
         if not len(table):
             raise ValueError(f"{path} has no labels of data seed {data_seed}")
         held = np.array(table["split"].to_pylist()) == "validation"
-        given, true = (np.array(table[f"{kind}_label"]) for kind in ("given", "true"))
+        given, true = (np.array(table[f"{kind}_label"].to_numpy()) for kind in ("given", "true"))
         return cls(given, true, np.flatnonzero(~held), np.flatnonzero(held))
 
     @property
