@@ -27,6 +27,14 @@ BUILTIN = ("digits", "mnist")
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
+#: MNIST's files unpacked from the archives that torchvision knows the sums of, for folders that keep only these.
+UNPACKED_MNIST = {
+    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+}
+
 
 class DataError(RuntimeError):
     """Data that are absent, damaged or not of the promised form; the message names the file and the remedy."""
@@ -37,7 +45,7 @@ class Dataset:
     """Images as uint8 (n, channels, height, width), labels as int64 (n,), and how pixels become network input.
 
     Network input is ``(pixel / pixel_max - mean) / std``; mean and std are 0.5 as in the published experiments.
-    ``digest`` is a SHA-256 over the arrays.
+    ``digest`` is a SHA-256 over the arrays and these three numbers.
     """
 
     x_train: np.ndarray
@@ -74,7 +82,7 @@ def prepare(name: str, root: str | os.PathLike, declared: Mapping[str, Any] | No
         **arrays,
         n_classes=int(max(y_train.max(), y_test.max())) + 1,
         pixel_max=pixel_max,
-        digest=_digest(arrays),
+        digest=_digest(arrays, pixel_max),
     )
 
 
@@ -126,6 +134,8 @@ def _mnist(root: Path) -> dict[str, np.ndarray]:
             for archive in archives:
                 (scratch / "MNIST" / "raw" / archive).symlink_to((raw / archive).resolve())
             root = scratch
+        elif all((raw / name).exists() for name in UNPACKED_MNIST):
+            _check_md5(raw, UNPACKED_MNIST)  # torchvision would trust them unseen
         try:
             train, test = (MNIST(str(root), train=train, download=True) for train in (True, False))
         except (RuntimeError, OSError) as error:
@@ -177,8 +187,8 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
-    digest = hashlib.sha256()
+def _digest(arrays: Mapping[str, np.ndarray], pixel_max: int) -> str:
+    digest = hashlib.sha256(f"{pixel_max} {Dataset.mean} {Dataset.std}".encode())
     for name in ARRAYS:
         array = np.ascontiguousarray(arrays[name])
         digest.update(f"{name} {array.dtype} {array.shape}".encode())

@@ -71,6 +71,17 @@ def test_hooks_are_removed_even_when_the_reader_stops_early(stream):
     assert not any(module._forward_hooks for module in stream.model.modules())
 
 
+def test_modules_that_work_in_place_do_not_change_a_layer(digits):
+    model = torch.nn.Sequential(torch.nn.ReLU(inplace=True), torch.nn.Flatten(), torch.nn.Linear(64, 8))
+    model.append(torch.nn.ReLU(inplace=True))
+    model.probed = {"before": "2", "after": "3"}
+    stream = Stream(model, digits, CPU)
+    before, after = whole(stream, "test", "before"), whole(stream, "test", "after")
+    assert before.min() < 0 and torch.equal(before.relu(), after)
+    _, together = next(iter(stream.chunks("test", ["input", "before"])))
+    assert together["input"].min() == -1
+
+
 def test_extraction_is_in_eval_mode(digits):
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(0.5))
     model.probed = {"dropped": "1"}

@@ -101,6 +101,20 @@ def test_damaged_mnist_is_named(data_root, tmp_path):
         datasets.prepare("mnist", tmp_path)
 
 
+def test_unpacked_mnist_is_checked_too(data_root, tmp_path):
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for archive in (data_root / "MNIST" / "raw").glob("*.gz"):
+        (raw / archive.stem).write_bytes(gzip.decompress(archive.read_bytes()))
+    assert datasets.prepare("mnist", tmp_path).digest == datasets.prepare("mnist", data_root).digest
+    victim = raw / "t10k-images-idx3-ubyte"
+    pixels = bytearray(victim.read_bytes())
+    pixels[-1] ^= 1
+    victim.write_bytes(pixels)
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte is damaged"):
+        datasets.prepare("mnist", tmp_path)
+
+
 def test_absent_mnist_offline_says_which_files_go_where(tmp_path, monkeypatch):
     from torchvision.datasets import MNIST
 

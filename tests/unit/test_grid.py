@@ -129,6 +129,17 @@ def test_entry_hash_sees_what_weights_depend_on_and_nothing_else():
     assert len({entry(config) for config in [GOOD, *other]}) == len(other) + 1
 
 
+def test_entry_hash_sees_the_code_of_a_factory_outside_the_zoo(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    config = changed("models", {"own": {"factory": "own_factory:make", "options": {"width": 3}}})
+    config["grid"][0]["model"] = "own"
+    entries = set()
+    for text in ("def make(in_shape, n_classes, width): ...", "def make(in_shape, n_classes, **options): 1"):
+        (tmp_path / "own_factory.py").write_text(text)
+        entries.add(load(config).cells[0].entry)
+    assert len(entries) == 2
+
+
 def test_spans():
     assert list(spans.seeds("3-5")) == [3, 4, 5] and list(spans.seeds(4)) == [4]
     assert spans.epochs([0, "4-10:3", 4, "20-21"]) == [0, 4, 7, 10, 20, 21]
@@ -175,6 +186,9 @@ REFUSALS = [
     ("datasets", {"own": {"npz": "no/such.npz"}}, ["datasets.own.npz", "'no/such.npz'"]),
     ("models", {"own": {"factory": "mlpp"}}, ["models.own.factory", "'mlpp'", "did you mean 'mlp'"]),
     ("models", {"own": {"factory": "no_such_module:make"}}, ["models.own.factory", "no_such_module"]),
+    ("models", {"own": {"factory": "latentgen.models.mlp:nope"}}, ["models.own.factory", "'nope'", "mlp, mlp_small"]),
+    ("models", {"own": {"factory": "mlp", "options": {"width": 3}}}, ["options.width", "did you mean 'widths'"]),
+    ("defaults.probes.lr", {"kind": "logistic", "random_state": "x"}, ["probes.lr.random_state", "'x'"]),
     ("models", {"mlp": {"factory": "cnn"}}, ["models.mlp", "zoo"]),
     ("models", {"a/b": {"factory": "cnn"}}, ["models", "a/b"]),
 ]

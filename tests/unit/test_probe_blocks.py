@@ -160,6 +160,15 @@ def test_an_added_epoch_computes_only_its_own_rows(cell, digits_folder, tmp_path
     assert [(checkpoint.run["data_seed"], checkpoint.epoch) for checkpoint in computed] == [(0, 3), (1, 3)]
 
 
+def test_rows_of_equal_weights_are_kept_under_another_recipe(cell, digits_folder, tmp_path, monkeypatch):
+    tables.write(probe(cell, digits_folder), tmp_path / "kept.parquet")
+    monkeypatch.setattr(blocks, "_compute", lambda *a: pytest.fail("computed again"))
+    for run in RUNS:
+        monkeypatch.setitem(run, "entry", "def")  # what more epochs make of it
+    taken = probe(cell, digits_folder, previous=tmp_path / "kept.parquet")
+    assert set(taken["entry"].to_pylist()) == {"def"} and taken.schema.equals(tables.PROBES)
+
+
 def test_a_dump_past_the_stop_names_the_stop(cell, digits_folder, tmp_path):
     source = stream(digits_folder, MODEL, "cpu", 1)
     with pytest.raises(LookupError, match="stopped after epoch 4; there is no epoch 7"):

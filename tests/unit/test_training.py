@@ -190,6 +190,25 @@ def test_an_added_earlier_epoch_is_trained_for_again_to_the_same_bytes(digits, t
     assert {name: after[name] for name in before} == before
 
 
+def test_changing_saved_epochs_back_and_forth_leaves_no_trace(digits, tmp_path):
+    for saved in ((0, 2), (0, 3), (0, 2, 3)):
+        last = make(digits, tmp_path / "changed", saved=saved)
+        last.fit()
+    fresh = make(digits, tmp_path / "fresh", saved=(0, 2, 3))
+    fresh.fit()
+    assert last.history_table().equals(fresh.history_table())
+    assert files(tmp_path / "changed") == files(tmp_path / "fresh")
+
+
+def test_a_kill_between_weights_and_records_is_repaired(digits, tmp_path):
+    whole = make(digits, tmp_path)
+    whole.fit()
+    before = files(tmp_path)
+    (tmp_path / "records-0003.parquet").unlink()
+    make(digits, tmp_path).fit()
+    assert files(tmp_path) == before
+
+
 def test_a_state_is_written_between_saved_epochs_when_time_has_passed(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "STATE_SECONDS", 0.0)
     train_epoch = Training._train_epoch

@@ -1,6 +1,5 @@
 """A run that is killed and started again ends as if nothing had happened."""
 
-import os
 import signal
 import subprocess
 import time
@@ -65,11 +64,26 @@ def test_killed_with_its_jobs_it_resumes_to_the_same_bytes(undisturbed, tmp_path
 
 
 def test_an_orphaned_training_is_waited_for_not_joined(undisturbed, tmp_path):
-    orphans = kill_in_training(tmp_path, children_too=False)
-    assert any(orphan.is_running() and orphan.status() != psutil.STATUS_ZOMBIE for orphan in orphans)
-    run(tmp_path, "--unlock")
-    run(tmp_path, "--cores", "1", "--rerun-incomplete", *TARGETS)
-    assert same_results(undisturbed, tmp_path) == []
+    orphans = [child for child in kill_in_training(tmp_path, children_too=False) if child.is_running()]
     for orphan in orphans:
-        if orphan.is_running():
-            os.kill(orphan.pid, signal.SIGKILL)
+        orphan.suspend()  # so that it is surely still there when the second one starts
+    run(tmp_path, "--unlock")
+    log = tmp_path / "results/logs/train/digits/mlp_small/uniform-0.6/data0-1-model0.log"
+    second = subprocess.Popen(
+        command(tmp_path, "--cores", "1", "--rerun-incomplete", *TARGETS),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (log.exists() and "another training is alive" in log.read_text()):
+            assert second.poll() is None and time.monotonic() < deadline, "the second training did not wait"
+            time.sleep(0.1)
+        assert not (tmp_path / CELL / "checkpoints.json").exists()
+    finally:
+        for orphan in orphans:
+            if orphan.is_running():
+                orphan.resume()
+    assert second.wait(300) == 0
+    assert same_results(undisturbed, tmp_path) == []

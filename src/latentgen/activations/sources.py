@@ -55,9 +55,9 @@ class Stream:
             for start in range(0, len(pixels), CHUNK):
                 rows = slice(start, min(start + CHUNK, len(pixels)))
                 batch = pixels.batch(rows)
+                caught[INPUT] = batch.clone()
                 if hooks:
                     self.model(batch)
-                caught[INPUT] = batch
                 yield rows, {name: caught[name].flatten(1) for name in layers}
         finally:
             for hook in hooks:
@@ -66,7 +66,7 @@ class Stream:
 
 def _catch(caught: dict[str, torch.Tensor], name: str):
     def hook(_module, _inputs, output):
-        caught[name] = output.detach()
+        caught[name] = output.detach().clone()  # a module that follows may work in place
 
     return hook
 

@@ -1,7 +1,6 @@
 """Refusal of bad configurations: what a schema can say, and what it cannot."""
 
 import copy
-import importlib.util
 import itertools
 import os
 from collections.abc import Iterable, Mapping
@@ -11,7 +10,7 @@ from typing import Any
 import yaml
 
 from latentgen import datasets, models, noise
-from latentgen.grid import spans
+from latentgen.grid import sources, spans
 from latentgen.grid.cells import PAIRED, Cell, Grid
 from latentgen.probes import kinds
 from latentgen.spelling import allowed as known
@@ -111,15 +110,11 @@ def _root_errors(config: Mapping[str, Any]) -> Iterable[str]:
             yield f"models.{name}: the name belongs to the zoo; choose another"
         elif target not in models.FACTORIES and not function:
             yield f"models.{name}.factory: unknown {target!r}; {known(target, models.FACTORIES)}, or module:function"
-        elif function and not _importable(module):
+        elif function and sources.file_of(module) is None:
             yield f"models.{name}.factory: module {module!r} is not found; install it, or put it on PYTHONPATH"
-
-
-def _importable(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except (ImportError, ValueError):
-        return False
+        else:
+            for error in sources.errors(models.FACTORIES.get(target, target), declared.get("options", {})):
+                yield f"models.{name}.{error}"
 
 
 def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,6 +206,9 @@ def _expand(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterable[Cel
             continue
         declared = config["models"].get(point["model"], {"factory": point["model"]})
         declared_model = {"factory": declared["factory"], "options": declared.get("options", {})}
+        if declared["factory"] not in models.FACTORIES:
+            # The zoo's code has a version; of other code, the text of its module stands for one.
+            declared_model["sha256"] = sources.digest(declared["factory"])
         model_items = [PAIRED] if entry["model_seeds"] == PAIRED else entry["model_seeds"]
         for data_seeds, model_seeds in itertools.product(entry["data_seeds"], model_items):
             yield Cell(

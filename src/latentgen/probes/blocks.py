@@ -46,8 +46,10 @@ def probe_block(
     keys = {}
     for checkpoint in checkpoints:
         seed = checkpoint.run["data_seed"]
+        # Not the hash of the recipe's text: rows stay good where the weights are the same, say with more epochs.
+        named = {column: value for column, value in checkpoint.run.items() if column != "entry"}
         origin = [
-            checkpoint.run,
+            named,
             checkpoint.epoch,
             checkpoint.sha256,
             model,
@@ -71,7 +73,14 @@ def probe_block(
                 named = {**checkpoint.run, "epoch": checkpoint.epoch, "inputs": key}
                 mine = [{**named, **row} for row in rows if row["probe"] == name]
                 known[key] = tables.from_rows(mine, tables.PROBES)
-    return pa.concat_tables([tables.PROBES.empty_table(), *(known[key] for key in keys.values())])
+    parts = [_stamped(known[key], checkpoint.run["entry"]) for (checkpoint, _), key in keys.items()]
+    return pa.concat_tables([tables.PROBES.empty_table(), *parts])
+
+
+def _stamped(rows: pa.Table, entry: str) -> pa.Table:
+    """Rows that were taken over, under the entry that they now belong to."""
+    column = tables.PROBES.get_field_index("entry")
+    return rows.set_column(column, tables.PROBES.field(column), pa.array([entry] * len(rows), pa.string()))
 
 
 def _hash(parts: list) -> str:

@@ -63,6 +63,8 @@ def _logistic(settings: Mapping[str, Any]) -> Iterable[str]:
     for key in ("epochs", "batch_size"):
         if not isinstance(settings[key], int) or settings[key] < 1:
             yield f".{key}: {settings[key]!r}; allowed: whole numbers from 1"
+    if not isinstance(settings["random_state"], int) or settings["random_state"] < 0:
+        yield f".random_state: {settings['random_state']!r}; allowed: whole numbers from 0"
     if not _number(settings["learning_rate"]) or settings["learning_rate"] <= 0:
         yield f".learning_rate: {settings['learning_rate']!r}; allowed: above 0"
     solver, l2, tol = settings["solver"], settings["l2"], settings["tol"]

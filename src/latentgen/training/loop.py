@@ -223,13 +223,17 @@ class Training:
         records, progress = load_state(path, self.model, self.optimizer)
         self.epoch, self.history = progress["epoch"], progress["history"]
         self.stopped = self.epoch >= self.recipe.epochs or self._rule_met()
-        kept = all(self.weights(epoch).exists() for epoch in self.kept_epochs())
+        kept = all(self.weights(epoch).exists() and self._records(epoch).exists() for epoch in self.kept_epochs())
         if not kept or self.epoch > self.recipe.epochs:
             log.info(
                 "%s: the state of epoch %d lacks an earlier saved epoch; starting again",
                 self._name(),
                 self.epoch,
             )
+            # The state goes first: what is left of the other files can then never be taken for this run's.
+            path.unlink()
+            for stale in (*self.folder.glob("epoch-*"), *self.folder.glob("records-*")):
+                stale.unlink()
             self.model.load_state_dict(initial)
             self.optimizer.state.clear()
             self.epoch, self.history, self.stopped = -1, [], False
