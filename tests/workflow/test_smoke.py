@@ -191,15 +191,15 @@ def test_the_users_command_lines_plan_as_typed(checkout, arguments):
 
 
 def test_mnist_runs_on_real_files(data_root, tmp_path):
-    config = changed(dataset="mnist", levels=[0.6], data_seeds=[0])
+    config = changed(dataset="mnist", levels=[0.6], data_seeds=[0], noise="published", saved_epochs=[0])
     config["data_root"] = str(data_root)
-    config["grid"] = [
-        {"model": "mlp", "training": {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 512, "epochs": 1}}
-    ]
-    config["defaults"] |= {"saved_epochs": [0], "probes": {"velpic": {"kind": "velpic"}}, "noise": "published"}
-    cell = "results/runs/mnist/mlp/published-0.6/data0-model0"
+    config["models"] = {"narrow": {"factory": "mlp", "options": {"widths": [128, 64]}}}
+    config["defaults"]["probes"] = {"velpic": {"kind": "velpic"}}
+    training = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 256, "epochs": 1}
+    config["grid"] = [{"model": "narrow", "training": training}]
+    cell = "results/runs/mnist/narrow/published-0.6/data0-model0"
     run(tmp_path, "--cores", "1", f"{cell}/probes/moments/0000-0099.parquet", config=config)
     frame = tables.read(tmp_path / cell / "probes/moments/0000-0099.parquet")
     test = frame[(frame["split"] == "test") & (frame["epoch"] == 1)].set_index("layer")["value"]
-    assert list(test.index) == ["input", "fc1", "fc2", "fc3", "fc4"]
+    assert list(test.index) == ["input", "fc1", "fc2"]
     assert test["input"] > 0.75 and test["fc1"] > 0.7

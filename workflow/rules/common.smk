@@ -18,7 +18,7 @@ wildcard_constraints:
     seeds=r"data[0-9-]+-(model[0-9-]+|paired)",
     run=r"data[0-9]+-model[0-9]+",
     block=r"[0-9]+-[0-9]+",
-    epoch=r"[0-9]{4,}",
+    epoch=r"[0-9]+",
 
 
 try:
