@@ -6,19 +6,19 @@ import warnings
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils.validation import check_is_fitted
 
-from latentgen.probes.arrays import as_array, chunks, like
+from latentgen.probes.arrays import chunks, like
+from latentgen.probes.base import Probe
 from latentgen.probes.inputs import check_rows, check_rows_and_labels, probe_dtype
 
 #: Iteration cap of the converged solver, far above what it needs; reaching it warns.
 MAX_ITERATIONS = 10_000
 
 
-class LogisticProbe(ClassifierMixin, BaseEstimator):
+class LogisticProbe(Probe):
     """Multinomial logistic regression: one linear layer with bias, trained by cross-entropy.
 
     The default is the published recipe of Ketha and Ramaswamy (arXiv 2603.19865): unpenalised, from torch's
@@ -99,57 +99,6 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):
         self.coef_, self.intercept_ = like(weight, X), like(bias, X)
         return self
 
-    def decision_function(self, X):
-        """Return the logits.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n, d)
-            Activations.
-
-        Returns
-        -------
-        numpy.ndarray or torch.Tensor, (n, C), or (n,) for two classes
-            Of the kind and on the device of ``X``. For two classes the logit of the second minus that of the
-            first.
-        """
-        logits = self._logits(X)
-        return like(logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits, X)
-
-    def predict(self, X):
-        """Return the class with the largest logit, the first one of equals.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n, d)
-            Activations.
-
-        Returns
-        -------
-        numpy.ndarray or torch.Tensor, (n,)
-            Labels, of the kind and on the device of ``X``. String labels need NumPy input (``TypeError``).
-        """
-        winners = as_array(self._logits(X).argmax(1))
-        return like(self.classes_[winners], X)
-
-    def score(self, X, y, sample_weight=None):
-        """Return the (weighted) fraction of correct predictions, a float in [0, 1].
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n, d)
-        y : array-like or torch.Tensor of shape (n,)
-        sample_weight : array-like of shape (n,), default None
-        """
-        return float(np.average(as_array(self.predict(X)) == as_array(y), weights=sample_weight))
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        # Twenty epochs at the published step size end far from the optimum of the small sets of general
-        # checks.
-        tags.classifier_tags.poor_score = True
-        return tags
-
     def _check_parameters(self):
         if self.solver not in ("adam", "lbfgs"):
             raise ValueError(f"solver must be 'adam' or 'lbfgs', got {self.solver!r}")
@@ -175,7 +124,7 @@ class LogisticProbe(ClassifierMixin, BaseEstimator):
         if self.solver == "lbfgs" and (self.tol is None or not self.tol > 0):
             raise ValueError(f"solver='lbfgs' needs a gradient tolerance tol > 0, got {self.tol!r}")
 
-    def _logits(self, X):
+    def _scores(self, X):
         check_is_fitted(self)
         rows = check_rows(self, X, reset=False)
         weight = torch.as_tensor(self.coef_, device=rows.device)

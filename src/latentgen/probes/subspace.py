@@ -6,14 +6,14 @@ Neural Networks», arXiv 2501.14687.
 """
 
 import numbers
-from abc import ABCMeta, abstractmethod
+from abc import abstractmethod
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
-from latentgen.probes.arrays import as_array, chunks, like
+from latentgen.probes.arrays import as_array, chunks
+from latentgen.probes.base import Probe
 from latentgen.probes.inputs import check_rows, check_rows_and_labels, probe_dtype
 from latentgen.probes.moments import ClassMoments
 
@@ -25,8 +25,12 @@ TIE = 1e-9
 RATIO_ROUNDING = 1e-10
 
 
-class _SubspaceProbe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
-    """What MASC and VeLPIC share: fitting from moments, ties, shapes and kinds of arrays."""
+class _SubspaceProbe(Probe):
+    """What MASC and VeLPIC share: fitting from moments, and ties.
+
+    Scores are float64, computed 1,024 rows at a time. Those that tie with the best are made equal to it, so that the
+    first maximum is the prediction (0 for two classes). A class without training examples scores -inf.
+    """
 
     def fit(self, X, y):
         """Fit from scratch.
@@ -146,59 +150,6 @@ class _SubspaceProbe(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
 
     def __sklearn_is_fitted__(self):
         return "_axes" in self.__dict__
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        # Subspaces through the origin cannot separate the centred blobs that the general checks score on.
-        tags.classifier_tags.poor_score = True
-        return tags
-
-    def decision_function(self, X):
-        """Return the score of each class.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n, d)
-            Activations. They are converted to float64 1,024 rows at a time.
-
-        Returns
-        -------
-        numpy.ndarray or torch.Tensor, (n, C) float64, or (n,) for two classes
-            Of the kind and on the device of ``X``. Scores that tie with the best are made equal to it, so
-            that the first maximum is the prediction. A class without training examples scores -inf. For two
-            classes the score of the second minus that of the first, 0 for a tie.
-        """
-        scores = self._scores(X)
-        if len(self.classes_) == 2:
-            scores = scores[:, 1] - scores[:, 0]
-        return like(scores, X)
-
-    def predict(self, X):
-        """Return the class with the best score, the first one of those that tie.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n, d)
-            Activations.
-
-        Returns
-        -------
-        numpy.ndarray or torch.Tensor, (n,)
-            Labels, of the kind and on the device of ``X``. String labels need NumPy input (``TypeError``).
-        """
-        winners = as_array(self._scores(X).argmax(1))
-        return like(self.classes_[winners], X)
-
-    def score(self, X, y, sample_weight=None):
-        """Return the (weighted) fraction of correct predictions, a float in [0, 1].
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n, d)
-        y : array-like or torch.Tensor of shape (n,)
-        sample_weight : array-like of shape (n,), default None
-        """
-        return float(np.average(as_array(self.predict(X)) == as_array(y), weights=sample_weight))
 
     def _scores(self, X):
         check_is_fitted(self)
