@@ -22,7 +22,7 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK_LINES = (ROOT / "envs" / "requirements.txt").read_text().splitlines()
 LOCK = [Requirement(line) for line in LOCK_LINES if not line.startswith("#")]
 
-CONDA_NAMES = {"pytorch": "torch", "snakemake-minimal": "snakemake"}
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "pytorch": "torch", "snakemake-minimal": "snakemake"}
 
 
 def locked(name: str, python: str) -> list[str]:
