@@ -9,7 +9,6 @@ Runs alternate; the predictions must be equal.
 """
 
 import argparse
-import gzip
 import os
 import platform
 import statistics
@@ -23,23 +22,15 @@ import torch
 from sklearn.decomposition import PCA
 from threadpoolctl import threadpool_limits
 
+from latentgen import datasets
 from latentgen.noise import corrupt
 from latentgen.probes import MASC
 
 VARIANCE = 0.99
 
 
-def read(path):
-    """Return the (n, ...) uint8 values of a gzipped idx file."""
-    with gzip.open(path) as file:
-        content = file.read()
-    shape = np.frombuffer(content, ">i4", count=content[3], offset=4)
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * content[3]).reshape(shape)
-
-
-def pixels(path):
+def pixels(images):
     """Return (n, 784) float32 pixels in [-1, 1]."""
-    images = read(path)
     half = np.float32(0.5)
     return (images.reshape(len(images), -1) / np.float32(255) - half) / half
 
@@ -66,9 +57,8 @@ def main():
     parser.add_argument("--level", type=float, default=0.6, help="noise level of the published draw")
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
-    raw = arguments.data_root / "MNIST" / "raw"
-    train, test = pixels(raw / "train-images-idx3-ubyte.gz"), pixels(raw / "t10k-images-idx3-ubyte.gz")
-    labels, targets = read(raw / "train-labels-idx1-ubyte.gz"), read(raw / "t10k-labels-idx1-ubyte.gz")
+    data = datasets.prepare("mnist", arguments.data_root)
+    train, test, labels, targets = pixels(data.x_train), pixels(data.x_test), data.y_train, data.y_test
     given = corrupt(labels, arguments.level, kind="published", n_classes=10, seed=42).given
 
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))

@@ -3,7 +3,6 @@
 from snakemake.exceptions import WorkflowError
 
 from latentgen import activations, datasets, figures, grid, models, noise, probes, training
-from latentgen.checkpoints import block_epochs
 
 RUN = "results/runs/{dataset}/{model}/{noise}-{level}/{run}"
 CELL = "results/runs/{dataset}/{model}/{noise}-{level}/{seeds}"
