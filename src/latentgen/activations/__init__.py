@@ -5,3 +5,7 @@ VERSION = 1
 
 #: The layer that every model has: its flattened, normalised image, equal at all checkpoints.
 INPUT = "input"
+
+#: How batch-norm layers normalise while activations are computed: by their running statistics, as in eval mode, or each
+#: example by its own statistics, as in training mode at batch size 1.
+BATCH_NORM = ("running", "example")

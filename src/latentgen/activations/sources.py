@@ -5,12 +5,16 @@ Both sources give the same chunks with the same values, so that whatever reads t
 
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
-from latentgen.activations import INPUT
+from latentgen.activations import BATCH_NORM, INPUT
 from latentgen.datasets import Dataset
 from latentgen.files import atomic
 from latentgen.pixels import Pixels
@@ -37,11 +41,24 @@ class Stream:
         load_weights(self.model, checkpoint)
 
     @torch.no_grad()
-    def chunks(self, split: str, layers: Iterable[str]) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+    def chunks(
+        self, split: str, layers: Iterable[str], batch_norm: str = "running"
+    ) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
         """Yield (rows of the split, {layer: (b, features) float32 on the device}), in the data set's order.
 
         An activation is flattened as (channels, height, width); ``input`` is the normalised image.
+
+        With ``batch_norm="running"`` the whole model is in eval mode. With ``"example"`` every batch-norm module
+        normalises each example, the first axis of its input, by its own mean and biased variance over the positions of
+        a channel: what training mode gives at batch size 1. Everything else stays in eval mode, and the running
+        statistics stay as they are.
+
+        Raises ``ValueError`` on an unknown mode, and in mode ``"example"`` when a batch-norm module has only one
+        position for each channel or is of a subclass with a forward pass of its own.
         """
+        if batch_norm not in BATCH_NORM:
+            raise ValueError(f"unknown batch_norm {batch_norm!r}; known: {', '.join(BATCH_NORM)}")
+        statistics = _own_statistics if batch_norm == "example" else nullcontext
         layers = list(layers)
         pixels = self.pixels[split]
         modules = dict(self.model.named_modules())
@@ -57,7 +74,8 @@ class Stream:
                 batch = pixels.batch(rows)
                 caught[INPUT] = batch.clone()
                 if hooks:
-                    self.model(batch)
+                    with statistics(self.model):
+                        self.model(batch)
                 yield rows, {name: caught[name].flatten(1) for name in layers}
         finally:
             for hook in hooks:
@@ -71,15 +89,51 @@ def _catch(caught: dict[str, torch.Tensor], name: str):
     return hook
 
 
+@contextmanager
+def _own_statistics(model: torch.nn.Module) -> Iterator[None]:
+    """Let each batch-norm module of ``model`` normalise every example by its own statistics."""
+    replaced = []
+    try:
+        for name, module in model.named_modules():
+            if isinstance(module, _BatchNorm):
+                if getattr(module.forward, "__func__", None) is not _BatchNorm.forward:
+                    raise ValueError(
+                        f"submodule {name!r} ({type(module).__name__}) has a forward pass of its own, which batch_norm "
+                        "'example' cannot replace; use 'running'"
+                    )
+                module.forward = partial(_normalise_examples, name, module)
+                replaced.append(module)
+        yield
+    finally:
+        for module in replaced:
+            del module.forward
+
+
+def _normalise_examples(name: str, module: _BatchNorm, x: torch.Tensor) -> torch.Tensor:
+    if x.shape[2:].numel() == 1:
+        raise ValueError(
+            f"submodule {name!r}: batch_norm 'example' needs more than one position for each channel, got an input of "
+            f"shape {tuple(x.shape)}; use 'running'"
+        )
+    return functional.instance_norm(x, weight=module.weight, bias=module.bias, eps=module.eps)
+
+
 class Dump:
-    """Activations that `dump` wrote into ``folder``, one ``{layer}.npy`` a layer, from a stream ``like`` this one."""
+    """Activations that `dump` wrote into ``folder``, one ``{layer}.npy`` a layer, from a stream ``like`` this one.
+
+    A dump holds those of eval mode.
+    """
 
     def __init__(self, folder: str | os.PathLike, like: Stream):
         self.folder, self.layers, self.device = Path(folder), like.layers, like.device
         self.sizes = {split: len(pixels) for split, pixels in like.pixels.items()}
 
-    def chunks(self, split: str, layers: Iterable[str]) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
-        """As `Stream.chunks`."""
+    def chunks(
+        self, split: str, layers: Iterable[str], batch_norm: str = "running"
+    ) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
+        """As `Stream.chunks`; a ``batch_norm`` other than ``"running"`` raises ``ValueError``."""
+        if batch_norm != "running":
+            raise ValueError(f"dumps hold batch_norm 'running' alone; for {batch_norm!r} set `activations: stream`")
         first = sum(self.sizes[name] for name in SPLITS[: SPLITS.index(split)])
         arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in layers}
         for start in range(0, self.sizes[split], CHUNK):
@@ -89,7 +143,7 @@ class Dump:
 
 
 def dump(stream: Stream, layer: str, path: str | os.PathLike) -> None:
-    """Write ``layer`` as float32 (training examples, then test examples; features) to ``path``.
+    """Write ``layer`` in eval mode as float32 (training examples, then test examples; features) to ``path``.
 
     Raises ``ValueError`` when the model has no such layer.
     """

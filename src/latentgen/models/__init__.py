@@ -2,6 +2,10 @@
 
 A model is any ``torch.nn.Module`` with an attribute ``probed``: a dict from layer name to the name of the submodule
 whose output is that layer, in order of depth. The layer ``input`` (the flattened, normalised pixels) needs no entry.
+
+Interventions also need an attribute ``readout``: the name of the last ``torch.nn.Linear`` submodule, the classifier.
+The last probed layer, flattened, is then exactly what feeds it in eval mode. Every model of the zoo has one; a model
+without it can be trained and probed, but not edited.
 """
 
 import importlib
@@ -21,6 +25,8 @@ FACTORIES: dict[str, str] = {
     "mlp_small": "latentgen.models.mlp:mlp_small",
     "cnn": "latentgen.models.cnn:cnn",
     "cnn_small": "latentgen.models.cnn:cnn_small",
+    "alexnet": "latentgen.models.alexnet:alexnet",
+    "resnet18": "latentgen.models.resnet:resnet18",
 }
 
 
@@ -48,7 +54,8 @@ def build(
 ) -> "torch.nn.Module":
     """New model on the CPU with PyTorch's default initialisation drawn from ``seed``; the global generator is kept.
 
-    Raises ``ValueError`` when the factory is unknown or its product names no probed layers.
+    Raises ``ValueError`` when the factory is unknown, or its product names no probed layers or has a ``readout`` that
+    names no ``torch.nn.Linear`` submodule.
     """
     import torch
 
@@ -65,4 +72,26 @@ def build(
     for layer, module in probed.items():
         if module not in modules:
             raise ValueError(f"model {name!r}: layer {layer!r} names the submodule {module!r}, which does not exist")
+    if hasattr(model, "readout"):
+        try:
+            readout(model)
+        except ValueError as error:
+            raise ValueError(f"model {name!r}: {error}") from error
     return model
+
+
+def readout(model: "torch.nn.Module") -> "torch.nn.Linear":
+    """Classifier of ``model``: the submodule that its attribute ``readout`` names.
+
+    Raises ``ValueError`` when the model has no such attribute, or it names no ``torch.nn.Linear`` submodule.
+    """
+    from torch import nn
+
+    if not hasattr(model, "readout"):
+        raise ValueError(
+            f"{type(model).__name__} needs an attribute 'readout': the name of its last nn.Linear submodule"
+        )
+    for name, module in model.named_modules():
+        if name == model.readout and isinstance(module, nn.Linear):
+            return module
+    raise ValueError(f"attribute 'readout' must name an nn.Linear submodule, which {model.readout!r} does not")

@@ -12,11 +12,13 @@ def cnn(
     channels: Sequence[int] = (16, 32, 64),
     widths: Sequence[int] = (250, 250, 250),
     convolutions: int = 2,
+    dropout: float = 0.0,
 ) -> nn.Sequential:
     """The published CNN: per stage two 3 × 3 convolutions with ReLU and a 2 × 2 max-pooling, then linear layers.
 
-    The classifier has no bias, as published. Probed layers: ``flat`` (576 features at 28 px, 1,024 at 32 px) and
-    ``fc1`` … after ReLU. Source: Ketha & Ramaswamy (TMLR 2026), public code.
+    The classifier has no bias, as published. ``dropout`` is the probability after each hidden linear layer's ReLU; 0
+    leaves it out. Probed layers: ``flat`` (576 features at 28 px, 1,024 at 32 px) and ``fc1`` … after ReLU, before
+    dropout. Source: Ketha & Ramaswamy (TMLR 2026), public code.
 
     Raises ``ValueError`` when the image is too small for the poolings.
     """
@@ -37,11 +39,14 @@ def cnn(
     for index, units in enumerate(widths, start=1):
         layers[f"fc{index}"] = nn.Linear(features, units)
         layers[f"relu_fc{index}"] = nn.ReLU()
+        if dropout:
+            layers[f"dropout_fc{index}"] = nn.Dropout(dropout)
         probed[f"fc{index}"] = f"relu_fc{index}"
         features = units
     layers["head"] = nn.Linear(features, n_classes, bias=False)
     model = nn.Sequential(layers)
     model.probed = probed
+    model.readout = "head"
     return model
 
 
