@@ -74,9 +74,12 @@ RECORDS = pa.schema(
     ]
 )
 
-#: ``rank`` is the mean number of axes over classes (null where the probe has none); ``margin`` the mean over scored
-#: examples of the score of the scored label minus the best other score. ``inputs`` is the hash of all that the row was
-#: computed from: weights, data, labels, the probe's settings and the version of its code.
+#: ``fit_labels`` is given, true, or a noise kind and level such as ``uniform-0.6``, drawn anew for the run's data seed.
+#: ``labels`` is given or true, or fit for those redrawn labels. ``batch_norm`` is running or example
+#: (`latentgen.activations.BATCH_NORM`). ``rank`` is the mean number of axes over classes (null where the probe has
+#: none); ``margin`` the mean over scored examples of the score of the scored label minus the best other score.
+#: ``inputs`` is the hash of all that the row was computed from: weights, data, labels, the probe's settings and the
+#: version of its code.
 PROBES = pa.schema(
     [
         *RUN,
@@ -84,6 +87,7 @@ PROBES = pa.schema(
         ("layer", pa.string()),
         ("depth", pa.int64()),
         ("probe", pa.string()),
+        ("batch_norm", pa.string()),
         ("fit_labels", pa.string()),
         ("split", pa.string()),
         ("labels", pa.string()),
@@ -96,6 +100,58 @@ PROBES = pa.schema(
     ]
 )
 
+#: Networks with an edited linear readout. ``head`` is replaced (the network's own readout; ``layer`` feeds it) or new
+#: (put on ``layer``, with no bias). ``rows`` is axis (VeLPIC's signed unit axes), mean (class means) or none (the
+#: network as it is); ``norm`` is own, unit, or original (that of the row it replaces); ``mix`` the weight of the
+#: new row against the old one; ``bias`` is kept or zero. All are fitted on the given labels.
+TRANSFER = pa.schema(
+    [
+        *RUN,
+        ("epoch", pa.int64()),
+        ("layer", pa.string()),
+        ("depth", pa.int64()),
+        ("head", pa.string()),
+        ("rows", pa.string()),
+        ("norm", pa.string()),
+        ("mix", pa.float64()),
+        ("bias", pa.string()),
+        ("split", pa.string()),
+        ("labels", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("n", pa.int64()),
+        ("inputs", pa.string()),
+    ]
+)
+
+_MEASURED = [field for field in HISTORY if field.name not in RUN.names]
+
+#: Histories of trainings that went on after an edit at ``edit_epoch``, with fresh optimiser state; the first epoch is
+#: that of the edit itself. ``rows`` none is the control: nothing edited, the optimiser started afresh all the same.
+EDIT = pa.schema(
+    [
+        *RUN,
+        ("edit_epoch", pa.int64()),
+        ("layer", pa.string()),
+        ("rows", pa.string()),
+        ("bias", pa.string()),
+        *_MEASURED,
+    ]
+)
+
+#: Histories of trainings from scratch on labels that ``probe`` on ``layer`` gave the training set after
+#: ``from_epoch``. On the train split ``labels`` is relabelled or true, and metric ``label_accuracy`` (mode relabelling,
+#: epoch 0) is the fraction of new labels that equal the true ones (the given ones for ``labels`` given).
+RELABEL = pa.schema(
+    [
+        *RUN,
+        ("from_epoch", pa.int64()),
+        ("probe", pa.string()),
+        ("layer", pa.string()),
+        *_MEASURED,
+    ]
+)
+
 
 def from_rows(rows: Iterable[Mapping], schema: pa.Schema) -> pa.Table:
     """Table of ``rows`` (mappings with every column of ``schema``); a missing or spare column raises ``ValueError``."""
@@ -104,6 +160,13 @@ def from_rows(rows: Iterable[Mapping], schema: pa.Schema) -> pa.Table:
         if set(row) != set(schema.names):
             raise ValueError(f"row has columns {sorted(row)}, the table has {sorted(schema.names)}")
     return pa.Table.from_pylist(rows, schema=schema)
+
+
+def with_columns(table: pa.Table, constants: Mapping[str, object], schema: pa.Schema) -> pa.Table:
+    """Rows of ``table`` with columns of one value each added, as ``schema`` has them."""
+    columns = {name: pa.array([value] * len(table), schema.field(name).type) for name, value in constants.items()}
+    columns |= {name: table[name] for name in table.column_names}
+    return pa.table([columns[name] for name in schema.names], schema=schema)
 
 
 def write(table: pa.Table, path: str | os.PathLike) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentgen.probes import ClassMoments
-from latentgen.probes.moments import BLOCK
+from latentgen.probes.moments import BLOCK, SECOND
 from latentgen.probes.spectrum import Spectrum
 
 
@@ -17,8 +17,8 @@ def decaying(n, d, seed=0, dtype=np.float64):
     return (rng.standard_normal((n, d)) * 0.9 ** np.arange(d) + rng.standard_normal(d) / d).astype(dtype)
 
 
-def filled(X, y, cuts=(), dtype=torch.float64, classes=None):
-    moments = ClassMoments(X.shape[1], np.unique(y) if classes is None else classes, dtype=dtype)
+def filled(X, y, cuts=(), dtype=torch.float64, classes=None, second=("gram",)):
+    moments = ClassMoments(X.shape[1], np.unique(y) if classes is None else classes, dtype=dtype, second=second)
     for part, labels in zip(np.split(X, cuts), np.split(y, cuts), strict=True):
         moments.update(part, labels)
     return moments
@@ -97,13 +97,69 @@ def test_batching_does_not_change_a_bit(shape, cuts):
     n, d = shape
     X = np.random.default_rng(3).standard_normal((n, d)).astype(np.float32)
     y = np.arange(n) // (n // 5 + 1) % 2
-    whole = filled(X, y, dtype=torch.float32)
-    parts = filled(X, y, sorted(int(cut * n) for cut in cuts), dtype=torch.float32)
+    whole = filled(X, y, dtype=torch.float32, second=SECOND)
+    parts = filled(X, y, sorted(int(cut * n) for cut in cuts), dtype=torch.float32, second=SECOND)
     assert torch.equal(whole.sum(), parts.sum())
     assert whole.square_sum() == parts.square_sum()
+    assert torch.equal(whole.scatter(), parts.scatter())
     for k in range(2):
         for ours, theirs in zip(whole.eigen(k, 3), parts.eigen(k, 3), strict=True):
             assert torch.equal(ours, theirs)
+
+
+def centred_products(X):
+    X = X.astype(np.float64) - X.mean(axis=0, dtype=np.float64)
+    return X.T @ X
+
+
+@pytest.mark.parametrize("mean", [0, 1000])
+@pytest.mark.parametrize("dtype, rounding", [(torch.float32, 1e-6), (torch.float64, 1e-10)])
+@pytest.mark.parametrize("n, d", [(7000, 30), (900, 30), (60, 200), (2600, 1200)])
+def test_scatter_against_numpy_also_when_the_mean_outweighs_the_spread(n, d, dtype, rounding, mean):
+    rng = np.random.default_rng(0)
+    X = decaying(n, d, dtype=np.float32) + mean * rng.standard_normal(d).astype(np.float32)
+    y = rng.integers(0, 2, n)
+    collected = filled(X, y, [n // 3], dtype=dtype, second=("scatter",))
+    exact = [centred_products(X[y == k]) for k in range(2)]
+    for k in range(2):
+        error = np.linalg.norm(collected.scatter(k).numpy() - exact[k])
+        assert error < rounding * np.linalg.norm(exact[k])
+    assert np.linalg.norm(collected.scatter().numpy() - sum(exact)) < rounding * np.linalg.norm(sum(exact))
+    np.testing.assert_allclose(collected.sums(), [X[y == k].sum(axis=0, dtype=np.float64) for k in range(2)], rtol=1e-9)
+    # Asked again after more rows, it has them: nothing is used up.
+    collected.update(X[:50], y[:50])
+    more = centred_products(np.vstack([X, X[:50]])[np.hstack([y, y[:50]]) == 1])
+    assert np.linalg.norm(collected.scatter(1).numpy() - more) < rounding * np.linalg.norm(more)
+
+
+def test_scatter_by_panels(monkeypatch):
+    X = decaying(3000, 50)
+    y = np.arange(3000) % 3
+    whole = filled(X, y, second=["scatter"]).scatter()
+    monkeypatch.setattr("latentgen.probes.moments.PANEL", 16)
+    torch.testing.assert_close(filled(X, y, second=["scatter"]).scatter(), whole, rtol=1e-13, atol=1e-10)
+
+
+def test_what_else_is_collected_changes_no_bit():
+    for n, d in ((2600, 40), (50, 90), (2600, 1100)):
+        X = np.random.default_rng(4).standard_normal((n, d)).astype(np.float32)
+        y = np.arange(n) % 2
+        both = filled(X, y, dtype=torch.float32, second=SECOND)
+        gram, scatter, none = (filled(X, y, dtype=torch.float32, second=s) for s in (["gram"], ["scatter"], []))
+        for ours, theirs in zip(both.eigen(1, 5), gram.eigen(1, 5), strict=True):
+            assert torch.equal(ours, theirs)
+        assert torch.equal(both.scatter(1), scatter.scatter(1))
+        assert torch.equal(both.sums(), none.sums()) and both.square_sum() == none.square_sum()
+        np.testing.assert_array_equal(none.counts, both.counts)
+
+
+def test_scatter_of_missing_and_single_rows():
+    collected = filled(np.array([[1.0, 2.0], [3.0, 5.0], [5.0, 5.0]]), [0, 2, 2], classes=range(4), second=["scatter"])
+    assert torch.equal(collected.scatter(0), torch.zeros((2, 2), dtype=torch.float64))
+    assert torch.equal(collected.scatter(1), torch.zeros((2, 2), dtype=torch.float64))
+    assert collected.scatter(2).tolist() == [[2.0, 0.0], [0.0, 0.0]]
+    assert torch.equal(collected.scatter(), collected.scatter(2))
+    assert collected.sums().tolist() == [[1.0, 2.0], [0.0, 0.0], [8.0, 10.0], [0.0, 0.0]]
 
 
 def test_decomposing_in_between_changes_nothing():
@@ -180,6 +236,12 @@ def test_refusals():
         ClassMoments(3, [])
     with pytest.raises(ValueError, match="dtype"):
         ClassMoments(3, [0], dtype=torch.float16)
+    with pytest.raises(ValueError, match="second must be"):
+        ClassMoments(3, [0], second=["mean"])
+    with pytest.raises(ValueError, match="collected without gram"):
+        filled(np.ones((2, 3)), [0, 0], second=["scatter"]).eigen(0)
+    with pytest.raises(ValueError, match="collected without scatter"):
+        filled(np.ones((2, 3)), [0, 0]).scatter()
     moments = ClassMoments(3, [0, 1])
     with pytest.raises(ValueError, match="not among classes"):
         moments.update(np.ones((2, 3)), [0, 2])
@@ -194,6 +256,9 @@ def test_refusals():
     for bad in (np.nan, np.inf, 1e30):
         with pytest.raises(ValueError, match="not finite"):
             ClassMoments(3, [0]).update(np.full((5, 3), bad, np.float32), np.zeros(5)).eigen(0)
+    for bad in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="not finite"):
+            ClassMoments(3, [0], second=["scatter"]).update(np.full((5, 3), bad), np.zeros(5)).scatter()
 
 
 @pytest.mark.gpu

@@ -6,40 +6,21 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
+from cells import MODEL, RUNS, train
 
-from latentgen import checkpoints, datasets, labels, tables
+from latentgen import checkpoints, labels, noise, tables
 from latentgen.activations.dumps import dump_block, dump_layer, stream
 from latentgen.activations.sources import Stream
-from latentgen.probes import MASC, LogisticProbe, VeLPIC, blocks
+from latentgen.probes import MASC, LogisticProbe, VeLPIC, blocks, kinds
 from latentgen.probes.blocks import probe_block
-from latentgen.training.cell import train_cell
 from latentgen.training.recipe import Recipe
 
-MODEL = {"factory": "mlp_small", "options": {}}
-RUNS = [
-    {
-        "dataset": "digits",
-        "model": "mlp_small",
-        "noise": "uniform",
-        "level": 0.6,
-        "data_seed": seed,
-        "model_seed": 0,
-        "entry": "abc",
-    }
-    for seed in (0, 1)
-]
-PROBES = {
+DECLARED = {
     "masc": {"kind": "masc", "variance": 0.9},
     "velpic": {"kind": "velpic"},
     "logistic": {"kind": "logistic", "epochs": 2},
 }
-RECIPE = Recipe("adam", 0.005, 64, epochs=4)
-
-
-def train(folder, digits_folder, recipe=RECIPE, saved=(0, 1, 4)):
-    data = datasets.load(digits_folder)
-    tables.write(labels.draw(data.y_train, 10, RUNS, 0.1), folder / "labels.parquet")
-    train_cell(folder, RUNS, digits_folder, folder / "labels.parquet", MODEL, recipe, saved, "cpu", 1)
+PROBES = {name: kinds.complete(probe) for name, probe in DECLARED.items()}
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +89,47 @@ def test_rows_are_what_the_estimators_give_by_hand(cell, digits_folder, digits):
     assert mine["rank"].unique().tolist() == [masc.ranks_.mean()]
 
 
+def test_label_settings_are_the_estimators_own_by_hand(cell, digits_folder, digits):
+    """True labels, labels drawn anew, and scores on training examples, against each label of theirs."""
+    declared = {
+        "true": {"kind": "masc", "variance": 0.9, "fit_labels": "true"},
+        "redrawn": {"kind": "masc", "variance": 0.9, "fit_labels": "exclude_true-0.3", "score": ["test", "train"]},
+        "trained": {"kind": "velpic", "score": ["train"]},
+    }
+    family = {name: kinds.complete(probe) for name, probe in declared.items()}
+    frame = probe(cell, digits_folder, family=family).to_pandas()
+    drawn = labels.RunLabels.read(cell / "labels.parquet", 1)
+    source = stream(digits_folder, MODEL, "cpu", 1)
+    source.load(checkpoints.at_epoch(cell, RUNS[1], 4).path)
+    parts = {split: [part["fc2"] for _, part in source.chunks(split, ["fc2"])] for split in ("train", "test")}
+    x, x_test = (torch.cat(parts[split]).numpy() for split in ("train", "test"))
+    mine = frame[(frame.layer == "fc2") & (frame.epoch == 4) & (frame.data_seed == 1)]
+    found = mine.set_index(["probe", "split", "labels"])["value"]
+    train = drawn.train
+
+    of_true = MASC(variance=0.9).fit(x[train], drawn.true[train])
+    assert found["true", "test", "true"] == pytest.approx(of_true.score(x_test, digits.y_test), abs=1e-12)
+    assert ("true", "train", "true") not in found
+
+    redrawn = noise.corrupt(digits.y_train, 0.3, "exclude_true", 10, seed=1).given
+    of_redrawn = MASC(variance=0.9).fit(x[train], redrawn[train])
+    expected = {"true": drawn.true, "given": drawn.given, "fit": redrawn}
+    for kind, target in expected.items():
+        assert found["redrawn", "train", kind] == pytest.approx(of_redrawn.score(x[train], target[train]), abs=1e-12)
+    assert found["redrawn", "test", "true"] == pytest.approx(of_redrawn.score(x_test, digits.y_test), abs=1e-12)
+
+    velpic = VeLPIC().fit(x[train], drawn.given[train])
+    for kind in ("given", "true"):
+        assert found["trained", "train", kind] == velpic.score(x[train], getattr(drawn, kind)[train])
+    assert ("trained", "test", "true") not in found
+    assert set(mine.fit_labels[mine.probe == "redrawn"]) == {"exclude_true-0.3"}
+
+
+def test_a_probe_for_narrow_layers_leaves_wide_ones_out(cell, digits_folder):
+    family = {"qda": kinds.complete({"kind": "qda", "max_features": 200})}
+    assert set(probe(cell, digits_folder, family=family)["layer"].to_pylist()) == {"input", "fc1"}
+
+
 def test_depth_follows_the_model_and_every_layer_is_there(cell, digits_folder):
     frame = probe(cell, digits_folder).to_pandas()
     assert dict(zip(frame.layer, frame.depth, strict=True)) == {"input": 0, "fc1": 1, "fc2": 2, "fc3": 3}
@@ -141,7 +163,7 @@ def test_known_rows_are_taken_over_and_others_computed(cell, digits_folder, tmp_
     compute = blocks._compute
     with monkeypatch.context() as patch:
         patch.setattr(blocks, "_compute", lambda todo, *a: computed.extend(todo.values()) or compute(todo, *a))
-        more = {**PROBES, "masc50": {"kind": "masc", "variance": 0.5}}
+        more = {**PROBES, "masc50": kinds.complete({"kind": "masc", "variance": 0.5})}
         wider = probe(cell, digits_folder, family=more, previous=tmp_path / "kept.parquet")
     assert [set(wanted) for wanted in computed] == [{"masc50"}] * 6
     assert wider.equals(probe(cell, digits_folder, family=more))

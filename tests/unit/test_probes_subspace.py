@@ -1,10 +1,8 @@
-"""MASC and VeLPIC against naive implementations, and their properties."""
+"""MASC and VeLPIC against naive implementations; their edge cases; what goes in and comes out."""
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 from scipy.stats import ortho_group
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
@@ -39,15 +37,6 @@ def naive_angles(X, axes):
     return np.arccos(np.clip(np.sum(X * projection, axis=1) / norms, -1, 1))
 
 
-data = st.builds(
-    lambda n, d, n_classes, seed: (*clouds(n, d, n_classes, seed), clouds(40, d, 2, seed + 1)[0]),
-    st.integers(12, 60),
-    st.integers(2, 20),
-    st.integers(2, 4),
-    st.integers(0, 2**16),
-)
-
-
 @pytest.mark.parametrize("estimator", PROBES, ids=repr)
 def test_scikit_learn_checks(estimator):
     check_estimator(estimator)
@@ -78,77 +67,6 @@ def test_velpic_against_svd(n, d):
     np.testing.assert_allclose(np.hstack(probe.axes_).T, axes, atol=1e-9)
     np.testing.assert_allclose(probe.decision_function(T), T @ axes.T, atol=1e-8)
     np.testing.assert_array_equal(probe.predict(T), (T @ axes.T).argmax(axis=1))
-
-
-@settings(max_examples=30, deadline=None)
-@given(data, st.sampled_from([0.25, 0.5, 0.75, 0.99, 1.0]))
-def test_axes_are_projectors_and_angle_rule_is_quadratic_rule(sample, variance):
-    X, y, T = sample
-    probe = MASC(variance=variance).fit(X, y)
-    quadratic = []
-    for rank, axes in zip(probe.ranks_, probe.axes_, strict=True):
-        projector = axes @ axes.T
-        np.testing.assert_allclose(projector, projector.T, atol=1e-12)
-        np.testing.assert_allclose(projector @ projector, projector, atol=1e-10)
-        assert np.trace(projector) == pytest.approx(rank)
-        quadratic.append(np.einsum("ni,ij,nj->n", T, projector, T))
-    best = np.max(quadratic, axis=0)
-    ties = np.asarray(quadratic) >= best - 1e-9 * np.sum(T**2, axis=1)
-    np.testing.assert_array_equal(probe.predict(T), probe.classes_[ties.argmax(axis=0)])
-
-
-@settings(max_examples=30, deadline=None)
-@given(data, st.floats(1e-3, 1e3), st.sampled_from([-1, 1]))
-def test_scaling_training_and_test(sample, size, sign):
-    X, y, T = sample
-    for estimator, scale in ((MASC(variance=0.8), sign * size), (VeLPIC(), size)):
-        expected = estimator.fit(X, y).predict(T)
-        np.testing.assert_array_equal(estimator.predict(scale * T), expected)
-        np.testing.assert_array_equal(estimator.fit(scale * X, y).predict(T), expected)
-
-
-@settings(max_examples=30, deadline=None)
-@given(data, st.integers(0, 2**16))
-def test_rotation_and_order(sample, seed):
-    X, y, T = sample
-    rotation = ortho_group.rvs(X.shape[1], random_state=seed)
-    order = np.random.default_rng(seed).permutation(len(X))
-    for estimator in (MASC(variance=0.8), VeLPIC()):
-        expected = estimator.fit(X, y).decision_function(T)
-        ranks = estimator.ranks_
-        for again in (
-            estimator.fit(X @ rotation, y).decision_function(T @ rotation),
-            estimator.fit(X[order], y[order]).decision_function(T),
-        ):
-            np.testing.assert_array_equal(estimator.ranks_, ranks)
-            np.testing.assert_allclose(again, expected, atol=1e-7 * max(1, np.abs(expected).max()))
-
-
-@settings(max_examples=30, deadline=None)
-@given(data)
-def test_velpic_is_one_axis_masc_on_non_negative_features(sample):
-    X, y, T = (np.abs(part) for part in sample)
-    assume(all((X[y == k] > 0).any() for k in np.unique(y)))
-    np.testing.assert_array_equal(VeLPIC().fit(X, y).predict(T), MASC(n_axes=1).fit(X, y).predict(T))
-
-
-@settings(max_examples=20, deadline=None)
-@given(data)
-def test_rank_grows_with_variance(sample):
-    X, y, _ = sample
-    ranks = [MASC(variance=v).fit(X, y).ranks_ for v in (0.05, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)]
-    assert (np.diff(ranks, axis=0) >= 0).all()
-    np.testing.assert_array_equal(ranks[-1], [np.linalg.matrix_rank(X[y == k]) for k in np.unique(y)])
-
-
-@settings(max_examples=20, deadline=None)
-@given(data)
-def test_duplicating_everything_changes_nothing(sample):
-    X, y, T = sample
-    for estimator in (MASC(variance=0.7), VeLPIC()):
-        expected = estimator.fit(X, y).decision_function(T)
-        twice = estimator.fit(np.vstack([X, X]), np.hstack([y, y])).decision_function(T)
-        np.testing.assert_allclose(twice, expected, atol=1e-7 * max(1, np.abs(expected).max()))
 
 
 @pytest.mark.parametrize("estimator", PROBES, ids=repr)

@@ -1,17 +1,13 @@
-"""Probe rows of a block of checkpoints: rows already known are kept, the others computed. Torch waits until needed."""
+"""Probe rows of a block of checkpoints. Torch waits until something has to be computed."""
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from latentgen import activations, datasets, models, probes, tables
+from latentgen import activations, blocks, datasets, models, probes, tables
+from latentgen.blocks import Piece
 from latentgen.checkpoints import Checkpoint, block_epochs, in_epochs
 from latentgen.labels import RunLabels
 from latentgen.progress import Rate, log
@@ -41,72 +37,39 @@ def probe_block(
     """
     data = datasets.load(data_folder)
     labels = {run["data_seed"]: RunLabels.read(labels_file, run["data_seed"]) for run in runs}
-    checkpoints = in_epochs(folder, runs, block_epochs(block))
     versions = [probes.VERSION, activations.VERSION, models.VERSION]
-    keys = {}
-    for checkpoint in checkpoints:
-        seed = checkpoint.run["data_seed"]
-        # Not the hash of the recipe's text: rows stay good where the weights are the same, say with more epochs.
-        named = {column: value for column, value in checkpoint.run.items() if column != "entry"}
-        origin = [
-            named,
-            checkpoint.epoch,
-            checkpoint.sha256,
-            model,
-            data.digest,
-            labels[seed].digest,
-        ]
+    pieces = {}
+    for checkpoint in in_epochs(folder, runs, block_epochs(block)):
+        digests = [model, data.digest, labels[checkpoint.run["data_seed"]].digest]
         for name, settings in family.items():
-            keys[checkpoint, name] = _hash([*origin, name, settings, device, threads, versions])
-    known = _known(previous)
-    todo = {
-        checkpoint: wanted
-        for checkpoint in checkpoints
-        if (wanted := {name: family[name] for name in family if keys[checkpoint, name] not in known})
-    }
-    log.info("block %s: %d checkpoints, %d to compute", block, len(checkpoints), len(todo))
-    if todo:
-        computed = _compute(todo, data_folder, labels, data, model, device, threads, dumps)
-        for checkpoint, rows in computed.items():
-            for name in todo[checkpoint]:
-                key = keys[checkpoint, name]
-                named = {**checkpoint.run, "epoch": checkpoint.epoch, "inputs": key}
-                mine = [{**named, **row} for row in rows if row["probe"] == name]
-                known[key] = tables.from_rows(mine, tables.PROBES)
-    parts = [_stamped(known[key], checkpoint.run["entry"]) for (checkpoint, _), key in keys.items()]
-    return pa.concat_tables([tables.PROBES.empty_table(), *parts])
+            key = blocks.inputs(checkpoint, *digests, name, settings, device, threads, versions)
+            pieces[Piece(checkpoint, name)] = key
 
+    def compute(missing: Sequence[Piece]) -> Iterable[tuple[Piece, list[dict[str, Any]]]]:
+        todo: dict[Checkpoint, list[str]] = {}
+        for checkpoint, name in missing:
+            todo.setdefault(checkpoint, []).append(name)
+        log.info("block %s: %d checkpoints to compute", block, len(todo))
+        wanted = {checkpoint: {name: family[name] for name in names} for checkpoint, names in todo.items()}
+        for checkpoint, rows in _compute(wanted, data_folder, labels, data, model, device, threads, dumps):
+            for name in wanted[checkpoint]:
+                yield Piece(checkpoint, name), [row for row in rows if row["probe"] == name]
 
-def _stamped(rows: pa.Table, entry: str) -> pa.Table:
-    """Rows that were taken over, under the entry that they now belong to."""
-    column = tables.PROBES.get_field_index("entry")
-    return rows.set_column(column, tables.PROBES.field(column), pa.array([entry] * len(rows), pa.string()))
-
-
-def _hash(parts: list) -> str:
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def _known(previous: str | os.PathLike) -> dict[str, pa.Table]:
-    """Rows of an earlier result by their inputs; none when there is no result or it has other columns."""
-    if not Path(previous).exists() or not pq.read_schema(previous).equals(tables.PROBES):
-        return {}
-    table = pq.read_table(previous)
-    return {key: table.filter(pc.field("inputs") == key) for key in table["inputs"].unique().to_pylist()}
+    return blocks.complete(previous, tables.PROBES, pieces, compute)
 
 
 def _compute(
     todo: Mapping[Checkpoint, Mapping[str, Mapping]], data_folder, labels, data, model, device, threads, dumps
-) -> dict[Checkpoint, list[dict[str, Any]]]:
+) -> Iterable[tuple[Checkpoint, list[dict[str, Any]]]]:
     """Rows of each checkpoint for the probes that it lacks, without the columns of run, epoch and inputs."""
     from latentgen.activations.dumps import stream
     from latentgen.activations.sources import Dump
-    from latentgen.probes.evaluate import evaluate
+    from latentgen.probes.evaluate import Task, evaluate
 
     source = stream(data_folder, model, device, threads)
     layers = [layer for layer in source.layers if layer != activations.INPUT]
     of_input: dict[tuple, list[dict]] = {}
-    rate, found = Rate(len(todo)), {}
+    rate = Rate(len(todo))
     for done, (checkpoint, wanted) in enumerate(todo.items(), start=1):
         if dumps is None:
             source.load(checkpoint.path)
@@ -114,11 +77,10 @@ def _compute(
         else:
             reader = Dump(checkpoint.dump_folder(dumps), source)
         seed = checkpoint.run["data_seed"]
-        common = (wanted, labels[seed], data.y_test, data.n_classes, source.device)
+        task = Task(labels[seed], data.y_test, data.n_classes, seed)
         if (seed, *wanted) not in of_input:
             # The image is the same at every epoch and model seed, and so are the probes fitted on it.
-            of_input[seed, *wanted] = evaluate(reader, [activations.INPUT], *common)
-        found[checkpoint] = of_input[seed, *wanted] + evaluate(reader, layers, *common)
+            of_input[seed, *wanted] = evaluate(reader, [activations.INPUT], wanted, task, source.device)
+        yield checkpoint, of_input[seed, *wanted] + evaluate(reader, layers, wanted, task, source.device)
         name = checkpoint.path.parent.name
         log.info("%s epoch %d: %d of %d; %s", name, checkpoint.epoch, done, len(todo), rate.left(done))
-    return found

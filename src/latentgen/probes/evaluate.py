@@ -1,7 +1,8 @@
 """Fitting and scoring of a family of probes on the layers of one checkpoint.
 
-Fitted on the training split under its given labels. Scored on the test set under its true labels and, where a part of
-the noisy training set is held out, on that part under its given and its true labels.
+Fitted on the training split, under its given labels unless a probe's settings say otherwise. Scored on the test set
+under its true labels, on the training split where settings ask for it, and, where a part of the noisy training set is
+held out, on that part under its given and its true labels.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,10 +12,40 @@ from typing import Any
 import numpy as np
 import torch
 
+from latentgen import noise
 from latentgen.labels import RunLabels
-from latentgen.probes import MASC, ClassMoments, LogisticProbe, VeLPIC
+from latentgen.probes import KNN, LDA, MASC, QDA, LogisticProbe, NearestMean, VeLPIC, kinds
+from latentgen.probes.passes import class_moments, training_features, training_mask
 
-ESTIMATORS = {"masc": MASC, "velpic": VeLPIC, "logistic": LogisticProbe}
+ESTIMATORS = {
+    "masc": MASC,
+    "velpic": VeLPIC,
+    "logistic": LogisticProbe,
+    "nearest_mean": NearestMean,
+    "lda": LDA,
+    "qda": QDA,
+    "knn": KNN,
+}
+
+#: Settings that say where and on what a probe is used, not how it computes.
+_OF_USE = {"kind", "family", "max_features", *kinds.COMMON}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What the probes of one run are fitted and scored on; ``test_labels`` : (n,) true labels of the test set."""
+
+    labels: RunLabels
+    test_labels: np.ndarray
+    n_classes: int
+    data_seed: int
+
+    def fit_labels(self, kind: str) -> np.ndarray:
+        """(n,) labels of the whole training set to fit on: given, true, or drawn anew as in ``uniform-0.6``."""
+        redrawn = kinds.redrawn(kind)
+        if redrawn is None:
+            return getattr(self.labels, kind)
+        return noise.corrupt(self.labels.true, redrawn[1], redrawn[0], self.n_classes, self.data_seed).given
 
 
 @dataclass(frozen=True)
@@ -28,26 +59,25 @@ class Scoring:
 
 
 def scorings(labels: RunLabels, test_labels: np.ndarray) -> list[Scoring]:
-    """What a run's probes are scored on."""
+    """Every split of a run that something can be scored on."""
     found = [Scoring("test", "test", np.arange(len(test_labels)), {"true": np.asarray(test_labels)})]
-    if len(labels.validation):
-        targets = {kind: getattr(labels, kind)[labels.validation] for kind in ("given", "true")}
-        found.append(Scoring("validation", "train", labels.validation, targets))
+    for split, part in (("train", labels.train), ("validation", labels.validation)):
+        if len(part):
+            targets = {kind: getattr(labels, kind)[part] for kind in ("given", "true")}
+            found.append(Scoring(split, "train", part, targets))
     return found
 
 
 def make(settings: Mapping[str, Any]):
     """Unfitted estimator of a probe's settings (``kind`` and its parameters)."""
-    return ESTIMATORS[settings["kind"]](**{key: value for key, value in settings.items() if key != "kind"})
+    return ESTIMATORS[settings["kind"]](**{key: value for key, value in settings.items() if key not in _OF_USE})
 
 
 def evaluate(
     source,
     layers: Iterable[str],
     probes: Mapping[str, Mapping[str, Any]],
-    labels: RunLabels,
-    test_labels: np.ndarray,
-    n_classes: int,
+    task: Task,
     device: torch.device,
 ) -> list[dict[str, Any]]:
     """Rows of `latentgen.tables.PROBES` without the columns of run, epoch and inputs.
@@ -55,66 +85,104 @@ def evaluate(
     Parameters
     ----------
     source : `latentgen.activations.Stream` or `latentgen.activations.Dump` of one checkpoint
-    probes : settings by name; all that need only second moments share one pass over the training set
+    probes : complete settings by name; all that need only second moments of features read in one batch-norm mode
+        share one pass over the training set
     """
-    layers = list(layers)
-    fitted = _fit(source, layers, probes, labels, np.arange(n_classes), device)
-    return [row for scoring in scorings(labels, test_labels) for row in _score(source, layers, fitted, scoring)]
+    rows, depth = [], {layer: index for index, layer in enumerate(source.layers)}
+    for mode, group, mine in _groups(list(layers), probes):
+        fitted = fit(source, group, mine, task, mode, device)
+        for scoring in scorings(task.labels, task.test_labels):
+            scored = {name for name in mine if scoring.split in ("validation", *mine[name]["score"])}
+            chosen = {layer: _only(estimators, scored) for layer, estimators in fitted.items()}
+            chosen = {layer: estimators for layer, estimators in chosen.items() if estimators}
+            for row in _score(source, chosen, scoring, mine, task, mode) if chosen else ():
+                rows.append({"depth": depth[row["layer"]], "batch_norm": mode, **row})
+    return rows
 
 
-def _fit(source, layers, probes, labels: RunLabels, classes, device) -> dict[str, dict[str, Any]]:
-    """Fitted estimators by layer and name."""
-    fitted = {layer: {name: make(settings) for name, settings in probes.items()} for layer in layers}
-    from_moments = [name for name, settings in probes.items() if hasattr(make(settings), "fit_moments")]
-    others = [name for name in probes if name not in from_moments]
-    given = torch.from_numpy(labels.given).to(device)
-    training = torch.zeros(len(given), dtype=torch.bool, device=device)
-    training[torch.from_numpy(labels.train).to(device)] = True
+def _groups(layers: list[str], probes: Mapping[str, Mapping[str, Any]]):
+    """(batch-norm mode, layers, probes) that are fitted, scored and let go of together.
+
+    Those from moments share a pass over all layers. The others need several passes over the rows, and some keep them,
+    so they take one layer at a time.
+    """
+    for mode in sorted({settings["batch_norm"] for settings in probes.values()}, reverse=True):
+        mine = {name: settings for name, settings in probes.items() if settings["batch_norm"] == mode}
+        shared = _only(mine, {name for name in mine if _from_moments(mine[name])})
+        others = {name: settings for name, settings in mine.items() if name not in shared}
+        if shared:
+            yield mode, layers, shared
+        for layer in layers if others else ():
+            yield mode, [layer], others
+
+
+def _from_moments(settings: Mapping[str, Any]) -> bool:
+    return hasattr(ESTIMATORS[settings["kind"]], "fit_moments")
+
+
+def _only(estimators: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {name: estimator for name, estimator in estimators.items() if name in names}
+
+
+def fit(source, layers, probes, task: Task, mode: str, device) -> dict[str, dict[str, Any]]:
+    """Fitted estimators by layer and name; a probe is left out of layers wider than it is meant for."""
+    targets = {
+        kind: torch.from_numpy(task.fit_labels(kind)).to(device)
+        for kind in sorted({settings["fit_labels"] for settings in probes.values()})
+    }
+    fitted: dict[str, dict[str, Any]] = {layer: {} for layer in layers}
+    from_moments = {name: settings for name, settings in probes.items() if _from_moments(settings)}
+    others = {name: settings for name, settings in probes.items() if name not in from_moments}
     if from_moments:
-        moments: dict[str, ClassMoments] = {}
-        for rows, parts in source.chunks("train", layers):
-            for layer, part in parts.items():
-                if layer not in moments:
-                    moments[layer] = ClassMoments(part.shape[1], classes, device=device)
-                moments[layer].update(part[training[rows]], given[rows][training[rows]])
+        wanted = {settings["fit_labels"]: targets[settings["fit_labels"]] for settings in from_moments.values()}
+
+        def needs(kind: str, width: int) -> set[str] | None:
+            meant = [
+                set(make(settings).second)
+                for settings in from_moments.values()
+                if settings["fit_labels"] == kind and width <= settings.get("max_features", width)
+            ]
+            return set.union(*meant) if meant else None
+
+        moments = class_moments(source, layers, task.labels, wanted, task.n_classes, needs, mode)
         for layer in layers:
-            for name in from_moments:
-                fitted[layer][name].fit_moments(moments[layer])
-            del moments[layer]
+            of_layer = {kind: moments.pop((layer, kind), None) for kind in wanted}
+            for name, settings in from_moments.items():
+                collected = of_layer[settings["fit_labels"]]
+                if collected and collected.n_features <= settings.get("max_features", collected.n_features):
+                    fitted[layer][name] = make(settings).fit_moments(collected)
     for layer in layers if others else ():
-        # These need several passes over the rows, so one layer at a time is kept in memory.
-        parts = [part[layer][training[rows]] for rows, part in source.chunks("train", [layer])]
-        features = torch.cat(parts)
-        for name in others:
-            fitted[layer][name].fit(features, given[training])
+        features = training_features(source, layer, task.labels, mode)
+        training = training_mask(task.labels, device)
+        for name, settings in others.items():
+            fitted[layer][name] = make(settings).fit(features, targets[settings["fit_labels"]][training])
     return fitted
 
 
-def _score(source, layers, fitted, scoring: Scoring) -> list[dict[str, Any]]:
+def _score(source, fitted, scoring: Scoring, probes, task: Task, mode: str) -> list[dict[str, Any]]:
     right: dict[tuple, list[np.ndarray]] = {}
     margins: dict[tuple, list[np.ndarray]] = {}
-    for rows, parts in source.chunks(scoring.part, layers):
+    targets = {name: _targets(probes[name]["fit_labels"], scoring, task) for name in probes}
+    for rows, parts in source.chunks(scoring.part, fitted, mode):
         first, last = np.searchsorted(scoring.rows, [rows.start, rows.stop])
         wanted = torch.from_numpy(scoring.rows[first:last] - rows.start)
         for layer, part in parts.items():
             chosen = part[wanted.to(part.device)]
             for name, estimator in fitted[layer].items() if len(wanted) else ():
                 decision = estimator.decision_function(chosen).cpu().numpy()
-                for kind, targets in scoring.targets.items():
-                    correct, margin = _correct_and_margin(decision, estimator.classes_, targets[first:last])
+                for kind, target in targets[name].items():
+                    correct, margin = _correct_and_margin(decision, estimator.classes_, target[first:last])
                     right.setdefault((layer, name, kind), []).append(correct)
                     margins.setdefault((layer, name, kind), []).append(margin)
-    depth = {layer: index for index, layer in enumerate(source.layers)}
-    rows = []
+    found = []
     for (layer, name, kind), parts in right.items():
         correct, margin = np.concatenate(parts), np.concatenate(margins[layer, name, kind])
         ranks = getattr(fitted[layer][name], "ranks_", None)
-        rows.append(
+        found.append(
             {
                 "layer": layer,
-                "depth": depth[layer],
                 "probe": name,
-                "fit_labels": "given",
+                "fit_labels": probes[name]["fit_labels"],
                 "split": scoring.split,
                 "labels": kind,
                 "metric": "accuracy",
@@ -124,7 +192,14 @@ def _score(source, layers, fitted, scoring: Scoring) -> list[dict[str, Any]]:
                 "margin": float(margin.mean()) if np.isfinite(margin).all() else None,
             }
         )
-    return rows
+    return found
+
+
+def _targets(fit_labels: str, scoring: Scoring, task: Task) -> dict[str, np.ndarray]:
+    """What a probe is scored against: on training examples also the labels drawn anew, if it was fitted on those."""
+    if scoring.part == "test" or kinds.redrawn(fit_labels) is None:
+        return dict(scoring.targets)
+    return {**scoring.targets, "fit": task.fit_labels(fit_labels)[scoring.rows]}
 
 
 def _correct_and_margin(decision: np.ndarray, classes: np.ndarray, targets: np.ndarray):

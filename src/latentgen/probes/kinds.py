@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from latentgen import noise
+from latentgen.activations import BATCH_NORM
 from latentgen.spelling import allowed
+
+#: Settings of every kind. A probe is fitted on the ``given`` labels of its training examples, their ``true`` ones, or
+#: labels drawn anew at a noise kind and level, such as ``uniform-0.6``; scored on the splits ``score``; reads features
+#: whose batch normalisation uses ``running`` statistics or those of each ``example``.
+COMMON: dict[str, Any] = {"fit_labels": "given", "score": ["test"], "batch_norm": "running"}
+
+#: Splits that a probe may be scored on, besides a part that is held out, which always counts.
+SPLITS = ("test", "train")
 
 #: Kind → (family whose members share one pass over the data, settings with their defaults).
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -21,6 +31,11 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
             "random_state": 0,
         },
     ),
+    "nearest_mean": ("moments", {}),
+    # Layers with more than max_features are left out: the cost grows as the cube of the width.
+    "lda": ("moments", {"shrinkage": 1e-4, "max_features": 4096}),
+    "qda": ("moments", {"shrinkage": 0.1, "max_features": 512}),
+    "knn": ("neighbours", {"n_neighbors": 5}),
 }
 
 
@@ -30,21 +45,58 @@ def errors(probe: Mapping[str, Any]) -> Iterable[str]:
     if kind not in KINDS:
         yield f".kind: unknown probe {kind!r}; {allowed(kind, KINDS)}"
         return
-    _, defaults = KINDS[kind]
+    defaults = COMMON | KINDS[kind][1]
     for key in probe:
         if key not in ("kind", "family", *defaults):
             yield f".{key}: unknown key for kind {kind!r}; {allowed(key, ['kind', 'family', *defaults])}"
     settings = defaults | {key: probe[key] for key in probe if key in defaults}
+    yield from _common(settings)
     if kind == "masc":
         yield from _masc(settings)
     elif kind == "logistic":
         yield from _logistic(settings)
+    elif kind in ("lda", "qda"):
+        yield from _discriminant(settings)
+    elif kind == "knn":
+        yield from _neighbours(settings)
 
 
 def complete(probe: Mapping[str, Any]) -> dict[str, Any]:
     """The probe with defaults filled in, its family included."""
     family, defaults = KINDS[probe["kind"]]
-    return {"family": family, **defaults, **probe}
+    return {"family": family, **COMMON, **defaults, **probe, "fit_labels": _fit_labels(probe)}
+
+
+def _fit_labels(probe: Mapping[str, Any]) -> str:
+    """As text: YAML reads an unquoted ``true`` as a truth value."""
+    value = probe.get("fit_labels", COMMON["fit_labels"])
+    return "true" if value is True else str(value)
+
+
+def redrawn(fit_labels: str) -> tuple[str, float] | None:
+    """Noise kind and level of ``fit_labels`` such as ``uniform-0.6``; None for ``given`` and ``true``.
+
+    Raises ``ValueError`` for anything else.
+    """
+    if fit_labels in ("given", "true"):
+        return None
+    kind, _, level = fit_labels.rpartition("-")
+    if kind not in noise.KINDS or not 0 <= float(level) <= 1:
+        raise ValueError(f"no noise kind and level: {fit_labels!r}")
+    return kind, float(level)
+
+
+def _common(settings: Mapping[str, Any]) -> Iterable[str]:
+    try:
+        redrawn(_fit_labels(settings))
+    except ValueError:
+        kinds = ", ".join(noise.KINDS)
+        yield f".fit_labels: {settings['fit_labels']!r}; allowed: given, true, or KIND-LEVEL with KIND among {kinds}"
+    score = settings["score"]
+    if not isinstance(score, list) or not score or not set(map(str, score)) <= set(SPLITS):
+        yield f".score: {score!r} is no list of splits; allowed: {', '.join(SPLITS)}"
+    if settings["batch_norm"] not in BATCH_NORM:
+        yield f".batch_norm: {settings['batch_norm']!r}; {allowed(settings['batch_norm'], BATCH_NORM)}"
 
 
 def _number(value: Any) -> bool:
@@ -77,3 +129,20 @@ def _logistic(settings: Mapping[str, Any]) -> Iterable[str]:
             f".solver: 'lbfgs' converges only with a penalty and a stated tolerance, got l2={l2!r}, tol={tol!r}; "
             "allowed: both above 0 (separable data have no unpenalised minimiser)"
         )
+
+
+def _discriminant(settings: Mapping[str, Any]) -> Iterable[str]:
+    shrinkage, widest = settings["shrinkage"], settings["max_features"]
+    if not _number(shrinkage) or not 0 < shrinkage <= 1:
+        yield f".shrinkage: {shrinkage!r} is no share of the covariance; allowed: above 0, up to 1"
+    if not _whole(widest):
+        yield f".max_features: {widest!r} is no width of a layer; allowed: whole numbers from 1"
+
+
+def _neighbours(settings: Mapping[str, Any]) -> Iterable[str]:
+    if not _whole(settings["n_neighbors"]):
+        yield f".n_neighbors: {settings['n_neighbors']!r}; allowed: whole numbers from 1"
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1

@@ -1,29 +1,39 @@
-"""Streaming per-class second moments of activations and their decomposition."""
+"""Streaming per-class first and second moments of activations and their decomposition."""
 
 import contextlib
 
 import numpy as np
 import torch
 
-from latentgen.probes.arrays import as_array, as_tensor
+from latentgen.probes.arrays import as_array, as_tensor, chunks
 from latentgen.probes.spectrum import Spectrum
 
 #: Rows that are multiplied at once. Blocks start at fixed positions of a class's own row order, so the sums
 #: do not depend on how the caller cut the rows into batches.
 BLOCK = 1024
 
+#: Columns of a scatter matrix that are computed at once: a product then takes a fraction of the matrix's memory.
+PANEL = 2048
+
+#: Second moments that can be collected: of rows as they are, and of rows around the mean of their class.
+SECOND = ("gram", "scatter")
+
 
 class ClassMoments:
-    """Per-class uncentred second moments, filled batch by batch.
+    """Per-class sums and second moments, filled batch by batch.
 
     For every class k with rows X_k of shape (n_k, d) this holds what is needed to decompose X_k^T X_k: the
     rows themselves while n_k <= d (the decomposition then goes through the n_k x n_k dual Gram matrix X_k
     X_k^T), and the (d, d) Gram matrix from then on, so memory stays bounded by max(d, 1,024) rows per class.
-    The result is the same to the last bit for every way of cutting the same rows into batches.
+    The same rows give the scatter of a class around its mean; once they are no longer kept, that is a second
+    (d, d) matrix and a second product. The result is the same to the last bit for every way of cutting the same
+    rows into batches, and whatever else is collected.
 
     Precision: a primal Gram matrix is summed in float64 from float32 products of blocks of 1,024 rows, or
     from float64 products if ``dtype`` is float64. Dual Gram matrices are float64 throughout, because axes are
-    recovered from them by division by small eigenvalues. All decompositions are float64.
+    recovered from them by division by small eigenvalues. All decompositions are float64. A scatter is summed from
+    products of the same kind, but of rows that were centred first: as a difference of the Gram matrix and the mean's
+    square it would drown in rounding where the mean outweighs the spread, as in deep networks at initialisation.
 
     Parameters
     ----------
@@ -35,6 +45,9 @@ class ClassMoments:
         Where rows and Gram matrices are kept and decomposed.
     dtype : torch.dtype, default torch.float32
         ``torch.float32`` or ``torch.float64``: precision of kept rows and products. Rows are cast to it.
+    second : collection of str, default ("gram",)
+        Which second moments to collect, of "gram" (for :meth:`eigen` and :meth:`rank`) and "scatter" (for
+        :meth:`scatter`). Sums are always there.
 
     Attributes
     ----------
@@ -46,19 +59,23 @@ class ClassMoments:
     Raises
     ------
     ValueError
-        If ``n_features`` < 1, ``classes`` is empty, or ``dtype`` is neither of the two.
+        If ``n_features`` < 1, ``classes`` is empty, ``dtype`` is neither of the two, or ``second`` names something
+        else.
     """
 
-    def __init__(self, n_features, classes, device="cpu", dtype=torch.float32):
+    def __init__(self, n_features, classes, device="cpu", dtype=torch.float32, second=("gram",)):
         self.classes = np.unique(np.asarray(classes))
         if n_features < 1 or len(self.classes) == 0:
             raise ValueError(f"need at least one feature and one class, got {n_features} and {len(self.classes)}")
         if dtype not in (torch.float32, torch.float64):
             raise ValueError(f"dtype must be torch.float32 or torch.float64, got {dtype}")
+        if not set(second) <= set(SECOND):
+            raise ValueError(f"second must be a collection out of {SECOND}, got {second!r}")
         self.n_features = int(n_features)
         self.device = torch.device(device)
         self.dtype = dtype
-        self._moments = [_Moment(self.n_features, self.device, dtype) for _ in self.classes]
+        self.second = frozenset(second)
+        self._moments = [_Moment(self.n_features, self.device, dtype, self.second) for _ in self.classes]
 
     @property
     def counts(self):
@@ -100,13 +117,46 @@ class ClassMoments:
             moment.add(rows, indices)
         return self
 
+    def sums(self):
+        """Return the sum of the rows of each class, (C, d) float64 tensor."""
+        return torch.stack([moment.sum() for moment in self._moments])
+
     def sum(self):
         """Return the sum of all rows of all classes, (d,) float64 tensor."""
-        return torch.stack([moment.sum() for moment in self._moments]).sum(0)
+        return self.sums().sum(0)
 
     def square_sum(self):
         """Return the sum of the squares of all entries of all rows."""
         return sum(moment.square_sum() for moment in self._moments)
+
+    def scatter(self, k=None):
+        """Return how rows scatter around the mean of their class.
+
+        Nothing is kept for the next call. Beside the result, a call takes the memory of 2,048 columns of it.
+
+        Parameters
+        ----------
+        k : int, default None
+            Position in ``classes``; None for the sum over all classes.
+
+        Returns
+        -------
+        torch.Tensor, (d, d) float64
+            Sum of (x - mean_k)(x - mean_k)^T, not divided by n_k.
+
+        Raises
+        ------
+        ValueError
+            If ``second`` lacks "scatter", or the moments are not finite.
+        """
+        if "scatter" not in self.second:
+            raise ValueError("moments were collected without scatter: give ClassMoments second=('scatter',)")
+        found = torch.zeros((self.n_features, self.n_features), device=self.device, dtype=torch.float64)
+        for moment in self._moments if k is None else [self._moments[k]]:
+            moment.add_scatter(found)
+        if not torch.isfinite(found.diagonal()).all():
+            raise ValueError(_not_finite(self.dtype))
+        return found
 
     def release(self):
         """Drop the decompositions made so far; they are made again when asked for."""
@@ -136,7 +186,7 @@ class ClassMoments:
         Raises
         ------
         ValueError
-            If ``n_axes`` exceeds the numerical rank, or the moments are not finite.
+            If ``second`` lacks "gram", ``n_axes`` exceeds the numerical rank, or the moments are not finite.
         """
         rank = self.rank(k)
         if n_axes > rank:
@@ -152,6 +202,8 @@ class ClassMoments:
         squares: a direction is lost if its root mean square is below about 3e-3 (float32) or 1e-7 (float64)
         of the largest one's.
         """
+        if "gram" not in self.second:
+            raise ValueError("moments were collected without gram: give ClassMoments second=('gram',)")
         values = self._moments[k].values()
         if len(values) == 0:
             return 0
@@ -163,10 +215,13 @@ class ClassMoments:
 class _Moment:
     """The second moment of one class."""
 
-    def __init__(self, n_features, device, dtype):
+    def __init__(self, n_features, device, dtype, second):
         self.count = 0
+        self._second = second
         self._kept = []  # full blocks, while rows are at most as many as features
         self._gram = None  # of all full blocks, from then on
+        self._centre = None  # near the mean: that of the rows that were kept until then
+        self._around_centre = None  # as the Gram matrix, of rows less the centre
         self._tail = torch.empty((0, n_features), device=device, dtype=dtype)
         self._fill = 0  # rows of the tail in use
         self._sum = torch.zeros(n_features, device=device, dtype=torch.float64)
@@ -202,16 +257,26 @@ class _Moment:
     def _close_block(self):
         self._sum += self._tail.sum(0, dtype=torch.float64)
         self._square_sum += _square_sum(self._tail)
-        self._kept.append(self._tail)
-        if self.count > self._tail.shape[1]:
-            if self._gram is None:
-                self._gram = self._empty_gram()
+        if self._second:
+            self._kept.append(self._tail)
+        if self.count > self._tail.shape[1] or not self._second:
             for block in self._kept:
-                self._gram += _self_product(block)
+                self._fold(block)
             self._kept = []  # the tail itself is overwritten by the next rows
         else:
             self._tail = self._tail[:0].clone()
         self._fill = 0
+
+    def _fold(self, block):
+        if "gram" in self._second:
+            if self._gram is None:
+                self._gram = self._empty_gram()
+            self._gram += _self_product(block)
+        if "scatter" in self._second:
+            if self._centre is None:
+                self._centre = (self._sum / self.count).to(block.dtype)
+                self._around_centre = self._empty_gram()
+            _add_self_product(self._around_centre, block - self._centre)
 
     def _empty_gram(self):
         return self._sum.new_zeros((len(self._sum), len(self._sum)))
@@ -238,10 +303,7 @@ class _Moment:
         if self._spectrum is None:
             matrix = self._dual_gram() if self._dual else self._primal_gram()
             if not torch.isfinite(matrix.diagonal()).all():
-                raise ValueError(
-                    "second moments are not finite: activations contain NaN or infinity, "
-                    f"or their squares overflow {self._tail.dtype}"
-                )
+                raise ValueError(_not_finite(self._tail.dtype))
             self._spectrum = Spectrum(matrix)
         return self._spectrum.values
 
@@ -254,6 +316,20 @@ class _Moment:
             vectors = self._spectrum.vectors(n_axes)
             self._axes[n_axes] = self._to_features(vectors) if self._dual else vectors
         return self._axes[n_axes]
+
+    def add_scatter(self, total):
+        """Add the scatter around the mean to ``total``, (d, d) float64."""
+        if self.count == 0:
+            return
+        mean = self.sum() / self.count
+        if self._centre is None:
+            for block in self._blocks():
+                _add_self_product(total, (block.double() - mean).to(block.dtype))
+        else:
+            total += self._around_centre
+            _add_self_product(total, self._rest() - self._centre)
+            offset = mean - self._centre
+            total.addr_(offset, offset, alpha=-self.count)
 
     def _primal_gram(self):
         """Gram matrix of all rows; the unfinished block is added without being consumed."""
@@ -296,12 +372,23 @@ def _self_product(matrix):
         array = matrix.numpy()
         with np.errstate(over="ignore", invalid="ignore"):  # reported when a decomposition is asked for
             return torch.from_numpy(array.T @ array)
-    with _full_precision():
+    with full_precision():
         return matrix.T @ matrix
 
 
+def _add_self_product(total, rows):
+    """Add ``rows.T @ rows`` to ``total``, a panel of columns and its mirror image at a time."""
+    for panel in chunks(rows.shape[1], PANEL):
+        total[panel, panel] += _self_product(rows[:, panel])
+        if panel.start:
+            with full_precision():
+                product = rows[:, panel].T @ rows[:, : panel.start]
+            total[panel, : panel.start] += product
+            total[: panel.start, panel] += product.T
+
+
 @contextlib.contextmanager
-def _full_precision():
+def full_precision():
     """Forbid TF32 products, which a training may have allowed: they visibly bend the subspaces."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("highest")
@@ -309,6 +396,10 @@ def _full_precision():
         yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+def _not_finite(dtype):
+    return f"second moments are not finite: activations contain NaN or infinity, or their squares overflow {dtype}"
 
 
 def _square_sum(rows):

@@ -6,177 +6,29 @@ Neural Networks», arXiv 2501.14687.
 """
 
 import numbers
-from abc import abstractmethod
 
 import numpy as np
 import torch
-from sklearn.utils.validation import check_is_fitted
 
-from latentgen.probes.arrays import as_array, chunks
-from latentgen.probes.base import Probe
-from latentgen.probes.inputs import check_rows, check_rows_and_labels, probe_dtype
-from latentgen.probes.moments import ClassMoments
-
-#: Scores this close (relative to the size of the example) to the best one tie, and the first class wins.
-TIE = 1e-9
+from latentgen.probes.from_moments import TIE, MomentsProbe
 
 #: Slack of cumulative variance ratios, above the rounding of a float64 sum: a ratio that equals the wanted
 #: fraction in exact arithmetic must count as reaching it.
 RATIO_ROUNDING = 1e-10
 
 
-class _SubspaceProbe(Probe):
-    """What MASC and VeLPIC share: fitting from moments, and ties.
+class _SubspaceProbe(MomentsProbe):
+    """What MASC and VeLPIC share: one part for each class, the (d, r_k) float64 axes of its subspace."""
 
-    Scores are float64, computed 1,024 rows at a time. Those that tie with the best are made equal to it, so that the
-    first maximum is the prediction (0 for two classes). A class without training examples scores -inf.
-    """
-
-    def fit(self, X, y):
-        """Fit from scratch.
-
-        The estimator keeps the moments, so that :meth:`partial_fit` can go on from here; :meth:`fit_moments`
-        leaves them to the caller.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n, d)
-            Activations; float32 and float64 are kept, other NumPy types become float64.
-        y : array-like or torch.Tensor of shape (n,)
-            Class labels.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            For a parameter out of range, arrays of wrong shape, NaN or infinity, or continuous labels.
-        """
-        self._check_parameters()
-        rows, labels = check_rows_and_labels(self, X, y, reset=True)
-        self._add(rows, labels, np.unique(labels), as_torch=isinstance(X, torch.Tensor))
-        self._solve()
-        return self
-
-    def partial_fit(self, X, y, classes=None):
-        """Add a batch of examples; equal to :meth:`fit` on all batches so far, in their order.
-
-        Decomposing waits until the probe is used, so a batch costs its products only. A call after
-        :meth:`fit` adds to what was fitted; a call after :meth:`fit_moments` starts anew.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor of shape (n, d)
-            Activations.
-        y : array-like or torch.Tensor of shape (n,)
-            Class labels.
-        classes : array-like of shape (C,), default None
-            All labels that may occur; required in a call that starts anew.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            As :meth:`fit`; if ``classes`` is missing in the first call or differs later; for an unknown
-            label.
-        """
-        self._check_parameters()
-        first = self.__dict__.get("_moments") is None
-        if first and classes is None:
-            raise ValueError("classes must be passed to a partial_fit that starts anew")
-        if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise ValueError(f"classes={classes!r} differs from the classes so far: {self.classes_!r}")
-        rows, labels = check_rows_and_labels(self, X, y, reset=first)
-        self._add(rows, labels, classes if first else None, as_torch=isinstance(X, torch.Tensor))
-        return self
-
-    def fit_moments(self, moments):
-        """Fit from moments that have already been collected; several probes can share them.
-
-        Parameters
-        ----------
-        moments : ClassMoments
-            At least one row. It is read, and its decomposition is kept in it for the next probe.
-
-        Returns
-        -------
-        self
-
-        Raises
-        ------
-        ValueError
-            For a parameter out of range, or moments without a row.
-        """
-        self._check_parameters()
-        if moments.counts.sum() == 0:
-            raise ValueError("moments hold no example")
-        self.n_features_in_ = moments.n_features
-        self.classes_ = moments.classes
-        self._moments = None
-        self._seen = moments.counts > 0
-        self._axes = self._axes_of(moments)
-        return self
-
-    def _add(self, rows, labels, classes, as_torch):
-        """Add rows to new moments if ``classes`` are given, else to those at hand."""
-        if classes is not None:
-            self._moments = ClassMoments(rows.shape[1], classes, rows.device, probe_dtype(rows))
-            self.classes_ = self._moments.classes
-        self._moments.update(rows, labels)
-        self._as_torch = as_torch
-        self._axes = None
-
-    def _solve(self):
-        axes = self._axes_of(self._moments)
-        self._seen = self._moments.counts > 0
-        self._axes = axes if self._as_torch else [as_array(axis) for axis in axes]
-        self._moments.release()  # only the axes are needed, and a decomposition is as large as the moments
+    second = ("gram",)
 
     @property
     def axes_(self):
-        check_is_fitted(self)
-        if self._axes is None:
-            self._solve()
-        return self._axes
+        return self._learned
 
     @property
     def ranks_(self):
         return np.array([axes.shape[1] for axes in self.axes_])
-
-    def __sklearn_is_fitted__(self):
-        return "_axes" in self.__dict__
-
-    def _scores(self, X):
-        check_is_fitted(self)
-        rows = check_rows(self, X, reset=False)
-        axes = [torch.as_tensor(axis, device=rows.device) for axis in self.axes_]
-        scores = rows.new_empty((len(rows), len(axes)), dtype=torch.float64)
-        for chunk in chunks(len(rows)):
-            scores[chunk] = self._chunk_scores(rows[chunk].double(), axes)
-        return scores
-
-    def _snap(self, scores, tolerance):
-        """Silence classes never seen, and lift ties to the best score."""
-        scores[:, torch.as_tensor(~self._seen, device=scores.device)] = -torch.inf
-        best = scores.max(dim=1, keepdim=True).values
-        return torch.where(scores >= best - tolerance, best, scores)
-
-    @abstractmethod
-    def _check_parameters(self):
-        """Raise ValueError for a parameter out of range."""
-
-    @abstractmethod
-    def _axes_of(self, moments):
-        """Return one (d, r_k) float64 tensor per class."""
-
-    @abstractmethod
-    def _chunk_scores(self, rows, axes):
-        """Return the snapped scores (n, C) of float64 rows (n, d)."""
 
 
 class MASC(_SubspaceProbe):
@@ -221,7 +73,7 @@ class MASC(_SubspaceProbe):
         if not isinstance(self.variance, numbers.Real) or not 0 < self.variance <= 1:
             raise ValueError(f"variance must lie in (0, 1], got {self.variance!r}")
 
-    def _axes_of(self, moments):
+    def _learn(self, moments):
         return [moments.eigen(k, self._n_kept(moments, k))[1] for k in range(len(moments.classes))]
 
     def _n_kept(self, moments, k):
@@ -264,10 +116,7 @@ class VeLPIC(_SubspaceProbe):
         1, or 0 for a class without axis.
     """
 
-    def _check_parameters(self):
-        pass
-
-    def _axes_of(self, moments):
+    def _learn(self, moments):
         n_rows = moments.counts.sum()
         mean = moments.sum() / n_rows
         noise = 1e-12 * (moments.square_sum() / n_rows) ** 0.5

@@ -1,0 +1,70 @@
+"""Rows of an analysis on a block of checkpoints: those already known are kept, the others computed."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from latentgen import tables
+from latentgen.checkpoints import Checkpoint
+
+
+class Piece(NamedTuple):
+    """Rows that are computed or kept together: of one checkpoint, and perhaps one of several methods."""
+
+    checkpoint: Checkpoint
+    method: Hashable
+
+
+def inputs(checkpoint: Checkpoint, *rest: Any) -> str:
+    """Hash of all that rows of a checkpoint are computed from; ``rest`` is JSON: data, labels, settings, versions.
+
+    Not the hash of the recipe's text: rows stay good where the weights are the same, say with more epochs.
+    """
+    named = {column: value for column, value in checkpoint.run.items() if column != "entry"}
+    parts = [named, checkpoint.epoch, checkpoint.sha256, *rest]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def complete(
+    previous: str | os.PathLike,
+    schema: pa.Schema,
+    pieces: Mapping[Piece, str],
+    compute: Callable[[list[Piece]], Iterable[tuple[Piece, list[dict[str, Any]]]]],
+) -> pa.Table:
+    """Rows of all ``pieces``, in their order, as ``schema`` has them.
+
+    Parameters
+    ----------
+    previous : result of an earlier call, if there is one; its rows are taken over where their inputs are the same
+    pieces : hash of the inputs of each
+    compute : rows of the pieces that are not known, without the columns of run, epoch and inputs
+    """
+    known = _known(previous, schema)
+    missing = [piece for piece, key in pieces.items() if key not in known]
+    for piece, rows in compute(missing) if missing else ():
+        checkpoint, key = piece.checkpoint, pieces[piece]
+        named = {**checkpoint.run, "epoch": checkpoint.epoch, "inputs": key}
+        known[key] = tables.from_rows([{**named, **row} for row in rows], schema)
+    parts = [_stamped(known[key], piece.checkpoint.run["entry"]) for piece, key in pieces.items()]
+    return pa.concat_tables([schema.empty_table(), *parts])
+
+
+def _known(previous: str | os.PathLike, schema: pa.Schema) -> dict[str, pa.Table]:
+    """Rows of an earlier result by their inputs; none when there is no result or it has other columns."""
+    if not Path(previous).exists() or not pq.read_schema(previous).equals(schema):
+        return {}
+    table = pq.read_table(previous)
+    return {key: table.filter(pc.field("inputs") == key) for key in table["inputs"].unique().to_pylist()}
+
+
+def _stamped(rows: pa.Table, entry: str) -> pa.Table:
+    """Rows that were taken over, under the entry that they now belong to."""
+    column = rows.schema.get_field_index("entry")
+    return rows.set_column(column, rows.schema.field(column), pa.array([entry] * len(rows), pa.string()))
