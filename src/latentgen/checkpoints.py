@@ -22,6 +22,11 @@ class Checkpoint:
         return Path(target) / self.path.parent.name / self.path.stem
 
 
+def run_name(run: Mapping[str, Any]) -> str:
+    """Name of a run within its cell, for example ``data0-model0``."""
+    return f"data{run['data_seed']}-model{run['model_seed']}"
+
+
 def block_epochs(block: str) -> range:
     """Epochs of a block such as ``0000-0099``, both ends included."""
     first, last = block.split("-")
@@ -33,7 +38,7 @@ def in_epochs(folder: str | os.PathLike, runs: Iterable[Mapping[str, Any]], epoc
     index, epochs = _index(folder), set(epochs)
     found = []
     for run in runs:
-        name = f"data{run['data_seed']}-model{run['model_seed']}"
+        name = run_name(run)
         for epoch, sha256 in index[name]["sha256"].items():
             if int(epoch) in epochs:
                 path = Path(folder) / "checkpoints" / name / f"epoch-{int(epoch):04d}.safetensors"
@@ -49,7 +54,7 @@ def at_epoch(folder: str | os.PathLike, run: Mapping[str, Any], epoch: int) -> C
     found = in_epochs(folder, [run], [epoch])
     if found:
         return found[0]
-    name = f"data{run['data_seed']}-model{run['model_seed']}"
+    name = run_name(run)
     entry = _index(folder)[name]
     if epoch > entry["last_epoch"]:
         raise LookupError(
@@ -57,6 +62,11 @@ def at_epoch(folder: str | os.PathLike, run: Mapping[str, Any], epoch: int) -> C
         )
     kept = ", ".join(entry["sha256"])
     raise LookupError(f"run {name} in {folder} kept no weights of epoch {epoch}; add it to saved_epochs (kept: {kept})")
+
+
+def last(folder: str | os.PathLike, run: Mapping[str, Any]) -> Checkpoint:
+    """The checkpoint of one run at the end of its training."""
+    return at_epoch(folder, run, _index(folder)[run_name(run)]["last_epoch"])
 
 
 def _index(folder: str | os.PathLike) -> dict:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import torch
 
 from latentgen import datasets, models, tables, training
+from latentgen.checkpoints import run_name
 from latentgen.compute import choose_device, use_threads
 from latentgen.datasets import Dataset
 from latentgen.files import atomic
@@ -49,7 +50,7 @@ def train_cell(
     use_threads(threads)
     folder = Path(folder)
     data = datasets.load(data_folder)
-    with _locked(folder / "partial" / "lock"):
+    with locked(folder / "partial" / "lock"):
         common = (data, labels, model, recipe, saved_epochs, device, threads)
         trained = [_train_run(folder / "partial", run, *common) for run in runs]
         _publish(folder, trained)
@@ -59,36 +60,33 @@ def _train_run(partial, run, data: Dataset, labels, model, recipe, saved_epochs,
     place = choose_device(device)
     chosen = RunLabels.read(labels, run["data_seed"])
     network = models.build(model["factory"], data.in_shape, data.n_classes, run["model_seed"], model["options"])
-    work = partial / f"data{run['data_seed']}-model{run['model_seed']}"
-    key = _key(run, data, chosen, model, recipe, place, threads)
-    for stale in set(work.glob("*")) - {work / key}:
-        log.info("removing %s, which another recipe or version left", stale)
-        shutil.rmtree(stale)
-    trained = Training(
-        dict(run),
-        data,
-        network,
-        chosen.given,
-        chosen.train,
-        chosen.validation,
-        recipe,
-        saved_epochs,
-        work / key,
-        place,
-    )
+    work = state_folder(partial / run_name(run), run, data, chosen, model, recipe, place, threads)
+    seen = (chosen.given, chosen.train, chosen.validation)
+    trained = Training(dict(run), data, network, *seen, recipe, saved_epochs, work, place)
     trained.fit()
     trained.release()
     return trained
 
 
-def _key(run, data, labels, model, recipe: Recipe, device, threads) -> str:
-    """What a kept state must have in common with the job that takes it up; the number of epochs may grow."""
+def state_folder(
+    parent: Path, run: Mapping[str, Any], data: Dataset, labels: RunLabels, model, recipe: Recipe, place, threads, *rest
+) -> Path:
+    """Folder below ``parent`` for the state of a training, named by all that its result depends on.
+
+    The number of epochs may grow, so it is left out. ``rest`` is JSON: what else sets this training apart. Whatever
+    another recipe or version left in ``parent`` is removed.
+    """
     unlimited = {name: getattr(recipe, name) for name in recipe.__dataclass_fields__ if name != "epochs"}
     parts = [
-        [run["model_seed"], data.digest, labels.digest, model, unlimited, device.type, threads],
+        [run["model_seed"], data.digest, labels.digest, model, unlimited, place.type, threads],
         [training.VERSION, models.VERSION, torch.__version__],
+        *rest,
     ]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    chosen = parent / hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    for stale in set(parent.glob("*")) - {chosen}:
+        log.info("removing %s, which another recipe or version left", stale)
+        shutil.rmtree(stale)
+    return chosen
 
 
 def _publish(folder: Path, trained: Sequence[Training]) -> None:
@@ -105,7 +103,7 @@ def _publish(folder: Path, trained: Sequence[Training]) -> None:
     fresh = Path(tempfile.mkdtemp(dir=folder, prefix=".checkpoints-"))
     try:
         for run in trained:
-            name = f"data{run.run['data_seed']}-model{run.run['model_seed']}"
+            name = run_name(run.run)
             digests = {}
             (fresh / name).mkdir()
             for epoch in run.kept_epochs():
@@ -130,7 +128,8 @@ def _link(source: Path, target: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Hold the file lock ``path``, which the kernel drops with the process; waits while another process has it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a") as handle:
         try:

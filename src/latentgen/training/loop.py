@@ -43,6 +43,7 @@ class Training:
     run : columns that name the run (see `latentgen.tables.RUN`)
     data, model : as built; the model is moved to ``device``
     given : (n,) int64 labels to train on; ``train`` and ``validation`` : indices of the training set
+    first_epoch : epoch after which ``model`` is as it comes, 0 for the initialisation; the optimiser is new there
     """
 
     def __init__(
@@ -57,7 +58,9 @@ class Training:
         saved_epochs: Sequence[int],
         folder: Path,
         device: torch.device,
+        first_epoch: int = 0,
     ):
+        self.first_epoch = first_epoch
         self.run, self.recipe, self.folder, self.device = run, recipe, Path(folder), device
         self.saved_epochs = set(saved_epochs)
         self.indices = train
@@ -85,7 +88,7 @@ class Training:
     def fit(self) -> int:
         """Train until the stop rule or the last epoch; returns the last epoch. Raises `Diverged`."""
         if not self._resume():
-            self.epoch = 0
+            self.epoch = self.first_epoch
             self._after_epoch()
         if not self.stopped:
             log.info("%s: training from epoch %d on %s", self._name(), self.epoch, self.device)
@@ -120,7 +123,7 @@ class Training:
 
     def kept_epochs(self) -> list[int]:
         """Epochs so far whose weights and records are kept: the saved ones, the first, and the last if reached."""
-        kept = {0, *(epoch for epoch in self.saved_epochs if epoch <= self.epoch)}
+        kept = {self.first_epoch, *(epoch for epoch in self.saved_epochs if epoch <= self.epoch)}
         return sorted(kept | {self.epoch} if self.stopped else kept)
 
     def weights(self, epoch: int) -> Path:
@@ -129,9 +132,7 @@ class Training:
 
     def records_table(self, epoch: int) -> pa.Table:
         """Rows of `latentgen.tables.RECORDS` as they stood after ``epoch``, one of `kept_epochs`."""
-        kept = pq.read_table(self._records(epoch))
-        constant = [pa.array([value] * len(kept), tables.RUN.field(name).type) for name, value in self.run.items()]
-        return pa.table([*constant, *kept.columns], schema=tables.RECORDS)
+        return tables.with_columns(pq.read_table(self._records(epoch)), self.run, tables.RECORDS)
 
     def history_table(self) -> pa.Table:
         """Rows of `latentgen.tables.HISTORY`, in order of epochs.

@@ -1,0 +1,12 @@
+"""Edits of networks and of labels, and what they bring back. Importing this package does not import torch.
+
+``transfer``
+    the linear readout replaced by axes or means of the classes, evaluated at every saved epoch;
+``edit``
+    the same edit at chosen epochs, training continued with fresh optimiser state;
+``relabel``
+    the training set relabelled by a probe, and a network trained on that from scratch.
+"""
+
+#: Raised by hand when a change alters the rows that some intervention gives.
+VERSION = 1

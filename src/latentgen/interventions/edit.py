@@ -1,0 +1,97 @@
+"""Trainings that go on from a checkpoint whose readout was edited.
+
+Ketha & Ramaswamy (TMLR 2026, arXiv 2603.19865) edit at epoch 40 and train on to epoch 100.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from latentgen import activations, datasets, interventions, models, probes, tables
+from latentgen.activations.sources import Stream
+from latentgen.checkpoints import in_epochs, run_name
+from latentgen.compute import choose_device, use_threads
+from latentgen.interventions.heads import PUBLISHED, UNEDITED, Variant, class_rows, edited, named_layer
+from latentgen.interventions.settings import LAST
+from latentgen.labels import RunLabels
+from latentgen.probes.passes import class_moments
+from latentgen.training.cell import locked, state_folder
+from latentgen.training.loop import Training
+from latentgen.training.recipe import Recipe
+
+
+def edit_cell(
+    folder: str | os.PathLike,
+    runs: Sequence[Mapping[str, Any]],
+    epoch: int,
+    settings: Mapping[str, Any],
+    data_folder: str | os.PathLike,
+    labels_file: str | os.PathLike,
+    model: Mapping[str, Any],
+    recipe: Recipe,
+    device: str,
+    threads: int,
+) -> pa.Table:
+    """Rows of `latentgen.tables.EDIT` for all runs of a cell, edited after ``epoch``; none for a run that had stopped.
+
+    Training goes on to the epoch ``settings["until"]`` whatever the recipe's stop rule says, in the order that the run
+    itself had in those epochs, with fresh optimiser state. Beside the edits stands their control: nothing edited, the
+    optimiser started afresh all the same. An interrupted job goes on from the last state of each training.
+
+    Parameters
+    ----------
+    folder : of the cell; runs : columns of each run; model : ``factory`` and ``options``
+    settings : ``until``; ``layers``, "last" or names; ``bias``, "kept" or "zero" (that of a new readout is zero)
+    """
+    use_threads(threads)
+    data, place = datasets.load(data_folder), choose_device(device)
+    recipe = replace(recipe, epochs=settings["until"], stop_accuracy=None)
+    versions = [interventions.VERSION, probes.VERSION, activations.VERSION]
+    partial = Path(folder) / "partial" / "edit" / f"epoch-{epoch:04d}"
+    parts = [tables.EDIT.empty_table()]
+    with locked(partial / "lock"):
+        for checkpoint in in_epochs(folder, runs, [epoch]):
+            run = checkpoint.run
+            labels = RunLabels.read(labels_file, run["data_seed"])
+            for layer, variant in _edits(settings):
+                # Built anew for every edit: an edit changes the network in place.
+                network = models.build(model["factory"], data.in_shape, data.n_classes, 0, model["options"])
+                source = Stream(network, data, place)
+                source.load(checkpoint.path)
+                name = named_layer(layer, source.layers)
+                network = _edit(source, layer, name, variant, labels, data.n_classes)
+                where = partial / f"{run_name(run)}-{name}-{variant.rows}-{variant.bias}"
+                identity = [checkpoint.sha256, epoch, name, variant, versions]
+                work = state_folder(where, run, data, labels, model, recipe, place, threads, *identity)
+                seen = (labels.given, labels.train, labels.validation)
+                training = Training(dict(run), data, network, *seen, recipe, [], work, place, first_epoch=epoch)
+                training.fit()
+                history = training.history_table()
+                training.release()
+                named = {"edit_epoch": epoch, "layer": name, "rows": variant.rows, "bias": variant.bias}
+                parts.append(tables.with_columns(history, named, tables.EDIT))
+    return pa.concat_tables(parts)
+
+
+def _edits(settings: Mapping[str, Any]) -> Iterable[tuple[str, Variant]]:
+    """The control, then the published edit of each layer: (layer, variant)."""
+    yield LAST, UNEDITED
+    for layer in settings["layers"]:
+        for variant in PUBLISHED:
+            if variant.bias in settings["bias"] if layer == LAST else variant.bias == "zero":
+                yield layer, variant
+
+
+def _edit(
+    source: Stream, layer: str, name: str, variant: Variant, labels: RunLabels, n_classes: int
+) -> torch.nn.Module:
+    if variant == UNEDITED:
+        return source.model
+    given = torch.from_numpy(labels.given).to(source.device)
+    moments = class_moments(source, [name], labels, {"given": given}, n_classes)
+    return edited(source.model, layer, variant, class_rows(moments[name, "given"], variant.rows))

@@ -1,0 +1,105 @@
+"""Training from scratch on the labels that a probe of a trained network gives its training set."""
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from latentgen import activations, datasets, interventions, models, probes, tables
+from latentgen.activations.sources import Stream
+from latentgen.checkpoints import last, run_name
+from latentgen.compute import choose_device, use_threads
+from latentgen.interventions.heads import named_layer
+from latentgen.labels import RunLabels
+from latentgen.probes.evaluate import Task, fit
+from latentgen.progress import log
+from latentgen.training.cell import locked, state_folder
+from latentgen.training.loop import Training
+from latentgen.training.recipe import Recipe
+
+
+def relabel_cell(
+    folder: str | os.PathLike,
+    runs: Sequence[Mapping[str, Any]],
+    settings: Mapping[str, Any],
+    probe: Mapping[str, Any],
+    data_folder: str | os.PathLike,
+    labels_file: str | os.PathLike,
+    model: Mapping[str, Any],
+    recipe: Recipe,
+    saved_epochs: Sequence[int],
+    device: str,
+    threads: int,
+) -> pa.Table:
+    """Rows of `latentgen.tables.RELABEL` for all runs of a cell.
+
+    The probe is fitted on the training split under its given labels, on the run's last checkpoint, and predicts the
+    same examples. The second training has the run's own initialisation, order and recipe. What is held out keeps its
+    given labels.
+
+    Parameters
+    ----------
+    folder : of the cell; runs : columns of each run; model : ``factory`` and ``options``
+    settings : ``probe`` (name) and ``layer`` ("last" or a layer's name); probe : that probe's settings
+    """
+    use_threads(threads)
+    data, place = datasets.load(data_folder), choose_device(device)
+    versions = [interventions.VERSION, probes.VERSION, activations.VERSION]
+    partial = Path(folder) / "partial" / "relabel"
+    parts = [tables.RELABEL.empty_table()]
+    with locked(partial / "lock"):
+        for run in runs:
+            checkpoint = last(folder, run)
+            labels = RunLabels.read(labels_file, run["data_seed"])
+
+            def build(seed: int):
+                return models.build(model["factory"], data.in_shape, data.n_classes, seed, model["options"])
+
+            source = Stream(build(0), data, place)
+            source.load(checkpoint.path)
+            layer = named_layer(settings["layer"], source.layers)
+            given = _predicted(source, layer, probe, labels, data, run["data_seed"])
+            identity = [checkpoint.sha256, layer, dict(probe), versions]
+            work = state_folder(partial / run_name(run), run, data, labels, model, recipe, place, threads, *identity)
+            seen = (given, labels.train, labels.validation)
+            training = Training(dict(run), data, build(run["model_seed"]), *seen, recipe, saved_epochs, work, place)
+            training.fit()
+            history = _renamed(training.history_table())
+            training.release()
+            named = {"from_epoch": checkpoint.epoch, "probe": settings["probe"], "layer": layer}
+            quality = tables.from_rows(_quality(run, given, labels), tables.HISTORY)
+            parts.append(tables.with_columns(pa.concat_tables([quality, history]), named, tables.RELABEL))
+    return pa.concat_tables(parts)
+
+
+def _predicted(source: Stream, layer: str, probe, labels: RunLabels, data, data_seed: int) -> np.ndarray:
+    """(n,) labels: the probe's for the training split, the given ones for what is held out."""
+    task = Task(labels, data.y_test, data.n_classes, data_seed)
+    fitted = fit(source, [layer], {"probe": probe}, task, probe["batch_norm"], source.device)[layer]
+    if not fitted:
+        raise ValueError(f"the relabelling probe is not meant for layers as wide as {layer!r}; choose another")
+    predicted = labels.given.copy()
+    for rows, parts in source.chunks("train", [layer], probe["batch_norm"]):
+        predicted[rows] = fitted["probe"].predict(parts[layer]).cpu().numpy()
+    predicted[labels.validation] = labels.given[labels.validation]
+    return predicted
+
+
+def _quality(run: Mapping[str, Any], given: np.ndarray, labels: RunLabels) -> list[dict[str, Any]]:
+    rows = []
+    for kind in ("true", "given"):
+        equal = (given == getattr(labels, kind))[labels.train]
+        log.info("%s: %.4f of the new labels are the %s ones", run_name(run), equal.mean(), kind)
+        named = {"epoch": 0, "split": "train", "labels": kind, "mode": "relabelling", "metric": "label_accuracy"}
+        rows.append({**run, **named, "value": float(equal.mean()), "n": len(equal)})
+    return rows
+
+
+def _renamed(history: pa.Table) -> pa.Table:
+    """The history of the second training, whose given labels are the new ones."""
+    pairs = zip(history["split"].to_pylist(), history["labels"].to_pylist(), strict=True)
+    renamed = ["relabelled" if pair == ("train", "given") else pair[1] for pair in pairs]
+    return history.set_column(history.schema.get_field_index("labels"), "labels", pa.array(renamed, pa.string()))
