@@ -6,7 +6,7 @@ min_version("9.0")
 
 
 # A configuration file given on the command line is whole: it replaces this one rather than merging into it.
-if "grid" not in config:
+if "grid" not in config and "grids" not in config:
 
     configfile: "config.yaml"
 
@@ -19,6 +19,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/probes.smk"
+include: "workflow/rules/interventions.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 

@@ -83,6 +83,69 @@ def test_a_range_of_seeds_is_one_cell_of_many_runs():
     assert found.path == cells[0].path and (run.data_seed, run.model_seed) == (1, 1)
 
 
+def test_probes_are_filled_in_with_how_they_are_used():
+    config = changed("defaults.probes.masc", {"kind": "masc", "fit_labels": True, "score": ["train"], "family": "own"})
+    cell = load(config).cells[0]
+    velpic = {"kind": "velpic", "family": "moments", "fit_labels": "given", "score": ["test"], "batch_norm": "running"}
+    assert cell.settings["probes"]["velpic"] == velpic
+    masc = cell.settings["probes"]["masc"]
+    assert (masc["fit_labels"], masc["score"]) == ("true", ["train"])  # YAML reads an unquoted true as a truth value
+    assert set(cell.families) == {"own", "moments"} and "family" not in cell.families["own"]["masc"]
+
+
+def test_labels_drawn_anew_are_a_noise_kind_and_a_level():
+    assert kinds.redrawn("given") is kinds.redrawn("true") is None
+    assert kinds.redrawn("exclude_true-0.25") == ("exclude_true", 0.25)
+    assert kinds.redrawn("published-1") == ("published", 1.0)
+
+
+def test_interventions_are_filled_in_and_dropped_by_name():
+    config = changed("defaults.interventions", {"transfer": {}, "edit": {"epochs": [0, 4], "until": 20}, "relabel": {}})
+    config["grid"].append({"model": "mlp", "interventions": {"edit": None, "transfer": {"layers": "all"}}})
+    first, *_, last = load(config).cells
+    assert first.settings["interventions"] == {
+        "transfer": {"layers": "last"},
+        "edit": {"epochs": [0, 4], "until": 20, "layers": ["last"], "bias": ["zero"]},
+        "relabel": {"probe": "masc", "layer": "last"},
+    }
+    assert last.settings["interventions"] == {
+        "transfer": {"layers": "all"},
+        "relabel": {"probe": "masc", "layer": "last"},
+    }
+
+
+def test_a_probe_name_means_one_probe_in_all_entries():
+    """Where a probe is scored, and which job fits it, may differ."""
+    config = changed("grid.0.model", "mlp_small")
+    same = {"kind": "masc", "score": ["test", "train"], "family": "own"}
+    config["grid"].append({"model": "cnn_small", "probes": {"masc": same}})
+    assert load(config).probes["masc"]["variance"] == 0.99
+    for key, value in (("variance", 0.5), ("fit_labels", "true"), ("batch_norm", "example")):
+        config["grid"][1]["probes"] = {"masc": {"kind": "masc", key: value}}
+        with pytest.raises(grid.ConfigError, match="probes.masc: two entries mean different probes by this name"):
+            load(config)
+
+
+def test_a_folder_of_images_is_a_data_set(tmp_path):
+    config = changed("datasets", {"leaves": {"folder": str(tmp_path), "size": 32}})
+    config["defaults"]["dataset"] = "leaves"
+    cell = load(config).cells[0]
+    assert cell.declared_dataset == {"folder": str(tmp_path), "size": 32}
+    config["datasets"]["leaves"]["size"] = 64
+    assert load(config).cells[0].entry != cell.entry
+
+
+def test_models_with_and_without_dropout_stand_side_by_side():
+    config = changed("models", {"dropped": {"factory": "mlp", "options": {"dropout": 0.2}}})
+    config["grid"][0]["model"] = ["mlp", "dropped"]
+    loaded = load(config)
+    assert loaded.models == {
+        "mlp": {"factory": "mlp", "options": {}},
+        "dropped": {"factory": "mlp", "options": {"dropout": 0.2}},
+    }
+    assert len({cell.entry for cell in loaded.cells}) == 4
+
+
 def test_paired_seeds_vary_together():
     config = changed("defaults.data_seeds", ["0-2", 7])
     config["defaults"]["model_seeds"] = "paired"
@@ -118,6 +181,7 @@ def test_entry_hash_sees_what_weights_depend_on_and_nothing_else():
         changed("defaults.probes", {"masc": {"kind": "masc", "variance": 0.5}}),
         changed("defaults.levels", [0.0, 0.2]),
         changed("defaults.data_seeds", [0, 1]),
+        changed("defaults.interventions", {"transfer": {}}),
     ]
     other = [
         changed("defaults.training.learning_rate", 0.1),
@@ -147,9 +211,16 @@ def test_spans():
         spans.seeds("5-3")
 
 
+#: Relabelling by a probe that has seen the true labels.
+TRUE_RELABEL = {
+    "probes": {"clean": {"kind": "masc", "fit_labels": "true"}},
+    "interventions": {"relabel": {"probe": "clean"}},
+}
+
 #: A change of GOOD, and what the refusal must name: the key, the value, what is allowed.
 REFUSALS = [
     ("defaults.dataset", "digit", ["grid[0].dataset", "'digit'", "did you mean 'digits'", "mnist"]),
+    ("defaults.dataset", "cifar-100", ["grid[0].dataset", "'cifar-100'", "did you mean 'cifar100'", "tiny-imagenet"]),
     ("grid.0.model", ["mlp_small", "cnm"], ["grid[0].model", "'cnm'", "allowed: mlp, mlp_small, cnn, cnn_small"]),
     ("defaults.noise", "unifrom", ["grid[0].noise", "'unifrom'", "uniform, exclude_true, published"]),
     ("defaults.levels", [0.2, 1.2], ["grid[0].levels", "1.2", "0 to 1"]),
@@ -175,6 +246,36 @@ REFUSALS = [
     ("defaults.probes.lr", {"kind": "logistic", "solver": "lbfgs"}, ["probes.lr.solver", "lbfgs", "l2", "tol"]),
     ("defaults.probes.lr", {"kind": "logistic", "l2": 0.1}, ["probes.lr.solver", "adam", "lbfgs"]),
     ("defaults.probes", {"masc": None, "velpic": None}, ["probes", "no probe"]),
+    ("defaults.probes.masc.fit_labels", "gven", [".fit_labels: 'gven'", "given, true, or KIND-LEVEL", "uniform"]),
+    ("defaults.probes.masc.fit_labels", "unifrom-0.6", [".fit_labels: 'unifrom-0.6'", "uniform, exclude_true"]),
+    ("defaults.probes.masc.fit_labels", "uniform-1.6", [".fit_labels: 'uniform-1.6'", "KIND-LEVEL"]),
+    ("defaults.probes.masc.fit_labels", "uniform-high", [".fit_labels: 'uniform-high'", "KIND-LEVEL"]),
+    ("defaults.probes.masc.score", ["tests"], ["probes.masc.score: ['tests']", "test, train"]),
+    ("defaults.probes.masc.score", "test", ["probes.masc.score: 'test'", "no list", "test, train"]),
+    ("defaults.probes.masc.score", [], ["probes.masc.score: []", "test, train"]),
+    ("defaults.probes.velpic.batch_norm", "runing", [".batch_norm: 'runing'", "did you mean 'running'", "example"]),
+    ("defaults.probes.knn", {"kind": "knn", "n_neighbors": 0}, ["probes.knn.n_neighbors: 0", "from 1"]),
+    ("defaults.probes.knn", {"kind": "knn", "neighbors": 3}, ["probes.knn.neighbors", "did you mean 'n_neighbors'"]),
+    ("defaults.probes.lda", {"kind": "lda", "shrinkage": 0}, ["probes.lda.shrinkage: 0", "above 0, up to 1"]),
+    ("defaults.probes.qda", {"kind": "qda", "max_features": 0.5}, ["probes.qda.max_features: 0.5", "from 1"]),
+    (
+        "grid.0.interventions",
+        {"transfr": {}},
+        ["interventions.transfr: unknown key", "did you mean 'transfer'", "edit"],
+    ),
+    ("grid.0.interventions", {"transfer": {"layers": "first"}}, ["interventions.transfer", "'first'", "last", "all"]),
+    ("grid.0.interventions", {"transfer": {"layer": "all"}}, ["transfer.layer: unknown key", "mean 'layers'"]),
+    ("grid.0.interventions", {"edit": {"until": 8}}, ["interventions.edit", "needs epochs"]),
+    ("grid.0.interventions", {"edit": {"epochs": [4]}}, ["interventions.edit", "needs until"]),
+    ("grid.0.interventions", {"edit": {"epochs": [5], "until": 8}}, [".edit.epochs: 5", "saved_epochs"]),
+    ("grid.0.interventions", {"edit": {"epochs": [1, 8], "until": 8}}, [".edit.until: 8", "after epoch 8", "above"]),
+    ("grid.0.interventions", {"edit": {"epochs": [1], "until": 8, "bias": ["keep"]}}, ["'keep'", "kept", "zero"]),
+    (
+        "grid.0.interventions",
+        {"relabel": {"probe": "mask"}},
+        [".relabel.probe: 'mask'", "did you mean 'masc'", "velpic"],
+    ),
+    ("grid.0", {"model": "mlp_small", **TRUE_RELABEL}, [".relabel.probe: 'clean'", "given labels", "masc, velpic"]),
     ("defaults.data_seeds", ["4-2"], ["data_seeds", "'4-2'"]),
     ("defaults.data_seeds", [0, "0-3"], ["declared twice", "data0-model0", "uniform-0.0"]),
     ("defaults.data_seeds", ["a"], ["defaults.data_seeds[0]", "'a'"]),
@@ -184,14 +285,27 @@ REFUSALS = [
     ("exclude", [{"dataset": "digits"}], ["nothing of the grid is left"]),
     ("datasets", {"digits": {"npz": "x.npz"}}, ["datasets.digits", "built-in"]),
     ("datasets", {"own": {"npz": "no/such.npz"}}, ["datasets.own.npz", "'no/such.npz'"]),
+    ("datasets", {"own": {"npz": str(SCHEMA), "size": 32}}, ["datasets.own.size", "no meaning", ".npz"]),
+    ("datasets", {"own": {"folder": "no/such"}}, ["datasets.own.folder", "'no/such'", "train/ and test/ or val/"]),
+    ("datasets", {"own": {"folder": str(SCHEMA)}}, ["datasets.own.folder", "cannot be read"]),
+    ("datasets", {"own": {"folder": ".", "size": 0}}, ["datasets.own.size", "0 is less than"]),
+    ("datasets", {"own": {"folder": ".", "npz": str(SCHEMA)}}, ["datasets.own: needs either npz", "or folder"]),
+    ("datasets", {"own": {"size": 32}}, ["datasets.own: needs either npz", "or folder"]),
     ("models", {"own": {"factory": "mlpp"}}, ["models.own.factory", "'mlpp'", "did you mean 'mlp'"]),
     ("models", {"own": {"factory": "no_such_module:make"}}, ["models.own.factory", "no_such_module"]),
     ("models", {"own": {"factory": "latentgen.models.mlp:nope"}}, ["models.own.factory", "'nope'", "mlp, mlp_small"]),
     ("models", {"own": {"factory": "mlp", "options": {"width": 3}}}, ["options.width", "did you mean 'widths'"]),
     ("defaults.probes.lr", {"kind": "logistic", "random_state": "x"}, ["probes.lr.random_state", "'x'"]),
+    ("models", {"own": {"factory": "cnn", "options": {"dropot": 0.2}}}, ["options.dropot", "did you mean 'dropout'"]),
     ("models", {"mlp": {"factory": "cnn"}}, ["models.mlp", "zoo"]),
     ("models", {"a/b": {"factory": "cnn"}}, ["models", "a/b"]),
 ]
+
+
+def test_dumps_do_not_serve_probes_that_read_each_example_s_own_statistics():
+    config = changed("defaults.probes.velpic.batch_norm", "example") | {"activations": "dump"}
+    with pytest.raises(grid.ConfigError, match="velpic.batch_norm: 'example' is not what dumps hold"):
+        load(config)
 
 
 @pytest.mark.parametrize(("path", "value", "words"), REFUSALS, ids=[f"{path}={value}" for path, value, _ in REFUSALS])
@@ -221,6 +335,7 @@ def test_unreadable_data_root(tmp_path):
     "path", [ROOT / "config.yaml", *sorted((ROOT / "config").rglob("*.yaml"))], ids=lambda p: p.name
 )
 def test_every_shipped_grid_is_accepted(path, monkeypatch, tmp_path):
+    (tmp_path / "config").symlink_to(ROOT / "config")  # an index names its files as seen from where Snakemake is called
     monkeypatch.chdir(tmp_path)
     assert load(yaml.safe_load(path.read_text())).cells
 
@@ -230,7 +345,9 @@ def test_probe_settings_are_the_estimators_own():
 
     assert set(ESTIMATORS) == set(kinds.KINDS)
     for kind, (_, defaults) in kinds.KINDS.items():
-        assert make({"kind": kind}).get_params() == defaults
+        # How wide a layer may be is asked before an estimator is made.
+        own = {key: value for key, value in defaults.items() if key != "max_features"}
+        assert make({"kind": kind}).get_params() == own
 
 
 def test_checking_imports_nothing_that_computes():

@@ -29,13 +29,16 @@ def test_every_run_is_in_every_table(smoke):
         ("mlp_small", 0.0, 1),
         ("mlp_small", 0.6, 0),
         ("mlp_small", 0.6, 1),
+        ("mlp_dropout", 0.6, 0),
+        ("mlp_dropout", 0.6, 1),
         ("cnn_small", 0.6, 0),
     }
     for frame, schema in ((history, tables.HISTORY), (probes, tables.PROBES)):
         assert list(frame.columns) == schema.names
         assert set(zip(frame["model"], frame["level"], frame["data_seed"], strict=True)) == runs
-    assert set(probes["probe"]) == {"masc", "velpic", "logistic"}
-    assert set(probes["split"]) == {"test", "validation"}
+    assert set(probes["probe"]) == {"masc", "masc50", "velpic", "logistic"}
+    assert set(probes["split"]) == {"test", "train", "validation"}
+    assert set(probes[probes["split"] == "train"]["probe"]) == {"masc50"}
     assert probes["value"].between(0, 1).all() and history["value"].notna().all()
 
 
@@ -54,13 +57,36 @@ def test_stopped_runs_end_in_the_block_of_their_last_epoch(smoke):
     assert min(run["last_epoch"] for run in clean.values()) < 6
 
 
+def test_interventions_are_in_their_tables(smoke):
+    transfer, edit, relabel = (
+        tables.read(smoke / f"results/tables/{name}.parquet") for name in ("transfer", "edit", "relabel")
+    )
+    assert set(transfer["model"]) == {"mlp_small", "mlp_dropout"}
+    assert set(transfer["layer"][transfer["model"] == "mlp_small"]) == {"input", "fc1", "fc2", "fc3"}
+    assert set(transfer["layer"][transfer["model"] == "mlp_dropout"]) == {"fc3"}
+    assert set(edit["model"]) == set(relabel["model"]) == {"mlp_small"}
+    assert set(edit["edit_epoch"]) == {1} and edit["epoch"].max() == 3 and set(edit["rows"]) == {"none", "axis"}
+    # The fitted axis is VeLPIC's: the two tables must say the same of the layers that both know.
+    probes = tables.read(smoke / "results/tables/probes.parquet")
+    keys = ["model", "level", "data_seed", "epoch", "layer"]
+    velpic = probes[(probes["probe"] == "velpic") & (probes["split"] == "test")].set_index(keys)["value"]
+    edited = (transfer["rows"] == "axis") & (transfer["norm"] == "unit") & (transfer["mix"] == 1)
+    edited &= (transfer["bias"] == "zero") & (transfer["split"] == "test")
+    both = transfer[edited].set_index(keys)["value"]
+    assert len(both) > 30 and (both - velpic[both.index]).abs().max() <= 1 / 450
+
+
+DRAWN = {*range(1, 14), 15}
+
+
 def test_figures_are_whole(smoke):
-    for number in range(1, 6):
+    assert {path.name for path in (smoke / "results/figures").glob("*.pdf")} == {f"fig{n}.pdf" for n in DRAWN}
+    for number in DRAWN:
         stem = smoke / "results/figures" / f"fig{number}"
         assert stem.with_suffix(".pdf").read_bytes().startswith(b"%PDF")
         assert stem.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
         assert stem.with_suffix(".svg").read_text().rstrip().endswith("</svg>")
-        assert pq.read_table(stem.with_suffix(".parquet")).num_rows > 10
+        assert pq.read_table(stem.with_suffix(".parquet")).num_rows >= 8
     assert "digits" in (smoke / "results/tables/headline.txt").read_text()
 
 
@@ -73,34 +99,59 @@ def test_an_unchanged_rerun_does_nothing(smoke):
     assert planned(smoke) == {}
 
 
-GATHERED = {"gather_history": 1, "gather_probes": 1, "headline": 1, "draw_figure": 5}
+#: Everything that is drawn, and what is drawn from probes.
+ALL = {"gather": 5, "headline": 1, "draw_figure": 14}
+OF_PROBES = {"gather": 1, "headline": 1, "draw_figure": 9}
 
 
 def with_probe(**probe):
     return changed(probes=SMOKE["defaults"]["probes"] | {"extra": probe})
 
 
+def with_intervention(**interventions):
+    config = changed()
+    config["grid"][0]["interventions"] |= interventions
+    return config
+
+
 @pytest.mark.parametrize(
     ("config", "jobs"),
     [
-        pytest.param(changed(levels=[0.0, 0.3, 0.6]), {"draw_labels": 1, "train": 1, "fit_probes": 2}, id="level"),
-        pytest.param(changed(data_seeds=["0-1", 2]), {"draw_labels": 2, "train": 2, "fit_probes": 4}, id="seed"),
-        pytest.param(with_probe(kind="masc", n_axes=1), {"fit_probes": 5}, id="probe in a family of its own"),
-        pytest.param(with_probe(kind="velpic", family="all"), {"fit_probes": 5}, id="probe in the family"),
-        pytest.param(changed(saved_epochs=[0, 1, 2, 3, 4]), {"train": 3, "fit_probes": 5}, id="saved epoch"),
+        pytest.param(
+            changed(levels=[0.0, 0.3, 0.6]),
+            {"draw_labels": 1, "train": 1, "fit_probes": 2, "transfer": 2, "edit": 1, "relabel": 1, **ALL},
+            id="level",
+        ),
+        pytest.param(
+            changed(data_seeds=["0-1", 2]),
+            {"draw_labels": 2, "train": 2, "fit_probes": 4, "transfer": 4, "edit": 2, "relabel": 2, **ALL},
+            id="seed",
+        ),
+        pytest.param(
+            changed(saved_epochs=[0, 1, 2, 3, 4]),
+            {"train": 4, "fit_probes": 6, "transfer": 5, "edit": 2, "relabel": 2, **ALL},
+            id="saved epoch",
+        ),
+        pytest.param(with_probe(kind="masc", n_axes=1), {"fit_probes": 6, **OF_PROBES}, id="probe in its own family"),
+        pytest.param(with_probe(kind="velpic", family="all"), {"fit_probes": 6, **OF_PROBES}, id="probe in the family"),
+        pytest.param(
+            with_intervention(edit={"epochs": [1, 2], "until": 3}),
+            {"edit": 2, "gather": 1, "headline": 1, "draw_figure": 2},
+            id="edited epoch",
+        ),
+        pytest.param(
+            with_intervention(relabel={"probe": "masc"}),
+            {"relabel": 2, "gather": 1, "headline": 1, "draw_figure": 1},
+            id="relabelling probe",
+        ),
     ],
 )
-def test_an_addition_reruns_only_what_is_new(smoke, config, jobs, tmp_path):
+def test_an_addition_reruns_only_what_is_new(smoke, config, jobs):
     try:
         counts = planned(smoke, config=config)
     finally:
         (smoke / "grid.yaml").unlink()  # the next call writes the smoke grid again
-    if "train" not in jobs:
-        expected = GATHERED | jobs
-        del expected["gather_history"]
-    else:
-        expected = GATHERED | jobs
-    assert counts == expected
+    assert counts == jobs
 
 
 def test_a_single_target_plans_only_what_it_needs(tmp_path):
@@ -152,10 +203,12 @@ def test_a_bad_configuration_is_refused_before_any_job_and_quickly(tmp_path):
 def test_a_grid_whose_entries_share_no_pair_of_probes_draws_no_difference(tmp_path):
     config = changed(probes={})
     config["grid"] = [
-        {**SMOKE["grid"][0], "probes": {"masc": {"kind": "masc"}}},
-        {**SMOKE["grid"][1], "probes": {"velpic": {"kind": "velpic"}}},
+        {**SMOKE["grid"][0], "interventions": {}, "probes": {"masc": {"kind": "masc"}}},
+        {**SMOKE["grid"][2], "probes": {"velpic": {"kind": "velpic"}}},
     ]
-    assert planned(tmp_path, config=config)["draw_figure"] == 2
+    figures = [f"results/figures/fig{number}.pdf" for number in (1, 2, 10, 12, 15)]
+    assert planned(tmp_path, config=config)["draw_figure"] == len(figures)
+    assert planned(tmp_path, *figures, config=config)["draw_figure"] == len(figures)
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,11 @@
 """The grid, and what rules ask of it."""
 
+from pathlib import Path
+
 from snakemake.exceptions import WorkflowError
 
-from latentgen import activations, datasets, figures, grid, models, noise, probes, training
+from latentgen import activations, datasets, figures, grid, interventions, models, noise, probes, published, training
+from latentgen.figures import catalogue
 
 RUN = "results/runs/{dataset}/{model}/{noise}-{level}/{run}"
 CELL = "results/runs/{dataset}/{model}/{noise}-{level}/{seeds}"
@@ -18,6 +21,7 @@ wildcard_constraints:
     run=r"data[0-9]+-model[0-9]+",
     block=r"[0-9]+-[0-9]+",
     epoch=r"[0-9]+",
+    table="history|probes|transfer|edit|relabel",
 
 
 try:
@@ -29,16 +33,6 @@ DEVICE = GRID.config["device"]
 THREADS = GRID.config["threads"]
 GPU = 0 if DEVICE == "cpu" else 1
 DUMP = GRID.config["activations"] == "dump"
-
-# Each figure's title in the report, and the probes that it draws.
-FIGURES = {
-    "fig1": ("MASC over training", {"masc"}),
-    "fig2": ("VeLPIC over training", {"velpic"}),
-    "fig3": ("VeLPIC minus MASC", {"masc", "velpic"}),
-    "fig4": ("Logistic regression over training", {"logistic"}),
-    "fig5": ("MASC minus logistic regression", {"masc", "logistic"}),
-}
-
 
 # What the configuration says of a cell, and of one run in it
 
@@ -71,6 +65,24 @@ def family_of(wildcards):
     return cell(wildcards).families[wildcards.family]
 
 
+def transfer_of(wildcards):
+    return cell(wildcards).settings["interventions"]["transfer"]
+
+
+def edit_of(wildcards):
+    settings = cell(wildcards).settings["interventions"]["edit"]
+    return {key: value for key, value in settings.items() if key != "epochs"}
+
+
+def relabel_of(wildcards):
+    return cell(wildcards).settings["interventions"]["relabel"]
+
+
+def relabelling_probe_of(wildcards):
+    probe = cell(wildcards).settings["probes"][relabel_of(wildcards)["probe"]]
+    return {key: value for key, value in probe.items() if key != "family"}
+
+
 def cell_of_run(wildcards):
     return GRID.cell_of_run(wildcards.dataset, wildcards.model, wildcards.noise, wildcards.level, wildcards.run)
 
@@ -92,8 +104,11 @@ def declared_dataset(wildcards):
 
 
 def declared_file(wildcards):
+    """Inputs of a declared data set: the file, or the folders of the classes, whose time stamps tell of new images."""
     declared = declared_dataset(wildcards)
-    return [declared["npz"]] if declared else []
+    if declared is None or "npz" in declared:
+        return [declared["npz"]] if declared else []
+    return sorted(str(path) for path in Path(declared["folder"]).glob("*/*/"))
 
 
 # Files of the whole grid
@@ -112,21 +127,72 @@ def probe_files():
     ]
 
 
+def parts_of_table(wildcards):
+    """Files of all cells that make up one table."""
+    files = {
+        "history": history_files,
+        "probes": probe_files,
+        "transfer": transfer_files,
+        "edit": edit_files,
+        "relabel": relabel_files,
+    }
+    found = files[wildcards.table]()
+    if not found:
+        raise WorkflowError(f"no entry of the grid has {wildcards.table}; add it under 'interventions'")
+    return found
+
+
 def data_files():
     return [f"results/data/{dataset}/meta.json" for dataset in GRID.datasets]
 
 
-def figure_files():
-    """Figures that some cell has all probes for."""
+def transfer_files():
     return [
-        f"results/figures/{figure}.pdf"
-        for figure, (_, needed) in FIGURES.items()
-        if any(needed <= set(cell.settings["probes"]) for cell in GRID.cells)
+        f"{cell.path}/transfer/{block}.parquet"
+        for cell in GRID.cells
+        for block in cell.blocks
+        if "transfer" in cell.settings["interventions"]
     ]
 
 
+def edit_files():
+    return [
+        f"{cell.path}/edit/epoch-{epoch:04d}.parquet"
+        for cell in GRID.cells
+        if "edit" in cell.settings["interventions"]
+        for epoch in cell.settings["interventions"]["edit"]["epochs"]
+    ]
+
+
+def relabel_files():
+    return [f"{cell.path}/relabel.parquet" for cell in GRID.cells if "relabel" in cell.settings["interventions"]]
+
+
+def figure_files():
+    """Figures that the grid has everything for."""
+    return [f"results/figures/{figure}.pdf" for figure in catalogue.available(GRID.cells)]
+
+
+def tables_of_figure(wildcards):
+    return [f"results/tables/{table}.parquet" for table in catalogue.tables(wildcards.figure, GRID.cells)]
+
+
+def settings_of_figure(wildcards):
+    """What figures of probes know of them; another figure is not drawn again when a probe changes."""
+    return GRID.probes if "probes" in catalogue.tables(wildcards.figure, GRID.cells) else {}
+
+
+def models_of_figure(wildcards):
+    return GRID.models if wildcards.figure == "fig13" else {}
+
+
+def headline_tables():
+    names = ["probes", "history", *catalogue.interventions(GRID.cells)]
+    return [f"results/tables/{table}.parquet" for table in names]
+
+
 def figure_title(wildcards):
-    return {"figure": wildcards.figure, "shows": FIGURES[wildcards.figure][0]}
+    return {"figure": wildcards.figure, "shows": catalogue.FIGURES[wildcards.figure].title}
 
 
 # Resources that grow with each attempt

@@ -3,8 +3,7 @@
 
 rule draw_figure:
     input:
-        probes="results/tables/probes.parquet",
-        history="results/tables/history.parquet",
+        tables=tables_of_figure,
         data=data_files(),
     output:
         pdf="results/figures/{figure}.pdf",
@@ -20,13 +19,15 @@ rule draw_figure:
     log:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
-        figure="|".join(FIGURES),
+        figure="|".join(catalogue.FIGURES),
     conda:
         "../../envs/latentgen.yaml"
     resources:
         mem_mb=more_memory(4000),
         runtime=more_minutes(30),
     params:
+        settings=settings_of_figure,
+        models=models_of_figure,
         version=figures.VERSION,
     script:
         "../scripts/draw_figure.py"

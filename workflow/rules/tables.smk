@@ -1,13 +1,13 @@
-"""One tidy table per analysis over the whole grid, and the headline."""
+"""One tidy table per analysis over the whole grid, the headline, and the scoreboard against published values."""
 
 
-rule gather_history:
+rule gather:
     input:
-        history_files(),
+        parts_of_table,
     output:
-        "results/tables/history.parquet",
+        "results/tables/{table}.parquet",
     log:
-        "results/logs/tables/history.log",
+        "results/logs/tables/{table}.log",
     conda:
         "../../envs/latentgen.yaml"
     resources:
@@ -17,19 +17,9 @@ rule gather_history:
         "../scripts/gather.py"
 
 
-use rule gather_history as gather_probes with:
-    input:
-        probe_files(),
-    output:
-        "results/tables/probes.parquet",
-    log:
-        "results/logs/tables/probes.log",
-
-
 rule headline:
     input:
-        probes="results/tables/probes.parquet",
-        history="results/tables/history.parquet",
+        headline_tables(),
     output:
         parquet="results/tables/headline.parquet",
         csv=report(
@@ -50,3 +40,24 @@ rule headline:
         version=figures.VERSION,
     script:
         "../scripts/headline.py"
+
+
+rule published:
+    input:
+        probes="results/tables/probes.parquet",
+        history="results/tables/history.parquet",
+    output:
+        parquet="results/tables/published.parquet",
+        csv="results/tables/published.csv",
+        text="results/tables/published.txt",
+    log:
+        "results/logs/tables/published.log",
+    conda:
+        "../../envs/latentgen.yaml"
+    resources:
+        mem_mb=more_memory(4000),
+        runtime=more_minutes(30),
+    params:
+        version=published.VERSION,
+    script:
+        "../scripts/published.py"

@@ -142,6 +142,16 @@ class Grid:
                         return cell, candidate
         raise KeyError(f"the configuration has no run {run} for {dataset}/{model}/{noise}-{level}")
 
+    @cached_property
+    def probes(self) -> dict[str, dict[str, Any]]:
+        """Settings of every probe by its name, which means one thing in all entries."""
+        return {name: probe for cell in self.cells for name, probe in cell.settings["probes"].items()}
+
+    @cached_property
+    def models(self) -> dict[str, Mapping[str, Any]]:
+        """Factory and options behind each model's name."""
+        return {cell.model: cell.declared_model for cell in self.cells}
+
     @property
     def datasets(self) -> list[str]:
         """Names of the data sets in use."""

@@ -12,6 +12,7 @@ import yaml
 from latentgen import datasets, models, noise
 from latentgen.grid import sources, spans
 from latentgen.grid.cells import PAIRED, Cell, Grid
+from latentgen.interventions import settings as interventions
 from latentgen.probes import kinds
 from latentgen.spelling import allowed as known
 
@@ -24,9 +25,18 @@ TOP = {
     "datasets": {},
     "models": {},
     "defaults": {},
+    "grid": [],
+    "grids": [],
     "exclude": [],
 }
-ENTRY = {"noise": "uniform", "data_seeds": [0], "model_seeds": [0], "validation": 0.0, "block": 100}
+ENTRY = {
+    "noise": "uniform",
+    "data_seeds": [0],
+    "model_seeds": [0],
+    "validation": 0.0,
+    "block": 100,
+    "interventions": {},
+}
 TRAINING = {"momentum": 0.0, "shuffle": True, "stop_accuracy": None}
 #: Keys that no default can stand for.
 REQUIRED = ("dataset", "model", "levels", "training", "saved_epochs", "probes")
@@ -45,16 +55,32 @@ def load(config: Mapping[str, Any], schema: str | os.PathLike) -> Grid:
     errors = list(_schema_errors(config, schema))
     if errors:
         raise ConfigError(_message(errors))
-    config = TOP | copy.deepcopy(dict(config))
-    errors += _root_errors(config)
-    entries = [_merge(config["defaults"], entry) for entry in config["grid"]]
-    for index, entry in enumerate(entries):
-        errors += [f"grid[{index}]{error}" for error in _entry_errors(entry, config)]
+    config = copy.deepcopy(TOP | dict(config))
+    if not config["grid"] and not config["grids"]:
+        raise ConfigError(_message(["grid: is needed: a list of entries (or grids: a list of files that have one)"]))
+    parts = {"": config}
+    for path in config["grids"]:
+        part = _included(path, schema, errors)
+        parts[f"{path}: "] = part
+        errors += [f"{path}: {error}" for error in _take_over(part, config)]
     if errors:
         raise ConfigError(_message(errors))
-    cells = [cell for entry in entries for cell in _expand(entry, config)]
-    errors += _exclude_errors(config, entries)
+    errors += _root_errors(config)
+    entries = {where: [_merge(part["defaults"], entry) for entry in part["grid"]] for where, part in parts.items()}
+    for where, mine in entries.items():
+        for index, entry in enumerate(mine):
+            errors += [f"{where}grid[{index}]{error}" for error in _entry_errors(entry, config)]
+    if errors:
+        raise ConfigError(_message(errors))
+    cells: list[Cell] = []
+    for where, part in parts.items():
+        # An index may leave out points of the files that it names, but no file those of another.
+        exclude = part["exclude"] + (config["exclude"] if where else [])
+        cells += [cell for entry in entries[where] for cell in _expand(entry, exclude, config)]
+        within = entries[where] if where else [entry for mine in entries.values() for entry in mine]
+        errors += [f"{where}{error}" for error in _exclude_errors(part["exclude"], within)]
     errors += _duplicates(cells)
+    errors += _ambiguous_probes(cells)
     if not cells:
         errors.append("exclude: nothing of the grid is left")
     if errors:
@@ -90,6 +116,30 @@ def _path(parts: Iterable[str | int]) -> str:
     return text.removeprefix(".")
 
 
+def _included(path: str, schema: str | os.PathLike, errors: list[str]) -> dict[str, Any]:
+    """The configuration file that an index names; what is wrong with it goes into ``errors``."""
+    try:
+        part = yaml.safe_load(Path(path).read_text())
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        errors.append(f"grids: {path!r} cannot be read: {error}; give paths as seen from where snakemake is called")
+        return TOP
+    found = list(_schema_errors(part, schema))
+    if not found and "grids" in part:
+        found = ["grids: an included file may not include others"]
+    elif not found and "grid" not in part:
+        found = ["grid: is needed in an included file"]
+    errors += [f"{path}: {error}" for error in found]
+    return TOP if found else TOP | part
+
+
+def _take_over(part: Mapping[str, Any], config: dict[str, Any]) -> Iterable[str]:
+    """Give ``config`` the declarations of an included file."""
+    for key in ("datasets", "models"):
+        for name, declared in part[key].items():
+            if config[key].setdefault(name, declared) != declared:
+                yield f"{key}.{name}: declared differently before; choose another name"
+
+
 def _root_errors(config: Mapping[str, Any]) -> Iterable[str]:
     """A data_root that exists must be readable; one that does not must have a folder to be made in."""
     root = Path(config["data_root"])
@@ -101,8 +151,8 @@ def _root_errors(config: Mapping[str, Any]) -> Iterable[str]:
     for name, declared in config["datasets"].items():
         if name in datasets.BUILTIN:
             yield f"datasets.{name}: the name belongs to a built-in data set; choose another"
-        elif not os.access(declared["npz"], os.R_OK):
-            yield f"datasets.{name}.npz: {declared['npz']!r} cannot be read; give the path of an .npz file"
+        else:
+            yield from (f"datasets.{name}{error}" for error in _declared_errors(declared))
     for name, declared in config["models"].items():
         target = declared["factory"]
         module, _, function = target.partition(":")
@@ -117,14 +167,28 @@ def _root_errors(config: Mapping[str, Any]) -> Iterable[str]:
                 yield f"models.{name}.{error}"
 
 
+def _declared_errors(declared: Mapping[str, Any]) -> Iterable[str]:
+    """What is wrong with a data set of the user's own."""
+    if ("npz" in declared) == ("folder" in declared):
+        yield ": needs either npz, a file, or folder, a folder of images"
+    elif "npz" in declared:
+        if "size" in declared:
+            yield ".size: has no meaning for an .npz file; leave it out"
+        if not os.access(declared["npz"], os.R_OK):
+            yield f".npz: {declared['npz']!r} cannot be read; give the path of an .npz file"
+    elif not os.path.isdir(declared["folder"]) or not os.access(declared["folder"], os.R_OK | os.X_OK):
+        yield f".folder: {declared['folder']!r} cannot be read; give a folder that has train/ and test/ or val/"
+
+
 def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Entry over defaults; ``training`` and ``probes`` merge key by key, everything else is replaced."""
+    """Entry over defaults; training, probes and interventions merge key by key, everything else is replaced."""
     merged = ENTRY | copy.deepcopy(dict(defaults)) | copy.deepcopy(dict(entry))
-    for key, base in (("training", TRAINING), ("probes", {})):
+    for key, base in (("training", TRAINING), ("probes", {}), ("interventions", {})):
         if key in merged:
             merged[key] = base | copy.deepcopy(defaults.get(key, {})) | copy.deepcopy(entry.get(key, {}))
-    if "probes" in merged:
-        merged["probes"] = {name: probe for name, probe in merged["probes"].items() if probe is not None}
+    for key in ("probes", "interventions"):
+        if key in merged:
+            merged[key] = {name: settings for name, settings in merged[key].items() if settings is not None}
     return merged
 
 
@@ -159,31 +223,36 @@ def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterab
                 continue
             if last >= 2**32:
                 yield f".{key}: {item!r} is too large; allowed: below 2**32"
-    yield from _epoch_errors(entry)
+    try:
+        kept = {0, *spans.epochs(entry["saved_epochs"])}
+        yield from _epoch_errors(entry, kept)
+    except ValueError as error:
+        kept = None
+        yield f".saved_epochs: {error}"
     if not entry["probes"]:
         yield ".probes: no probe is left; name at least one"
     for name, probe in entry["probes"].items():
         for error in kinds.errors(probe):
             yield f".probes.{name}{error}"
+        if probe.get("batch_norm") == "example" and config["activations"] == "dump":
+            yield f".probes.{name}.batch_norm: 'example' is not what dumps hold; set activations: stream"
+    for error in interventions.errors(entry, kept) if kept else ():
+        yield f".interventions{error}"
 
 
-def _epoch_errors(entry: Mapping[str, Any]) -> Iterable[str]:
+def _epoch_errors(entry: Mapping[str, Any], kept: set[int]) -> Iterable[str]:
     training = entry["training"]
-    try:
-        late = [epoch for epoch in spans.epochs(entry["saved_epochs"]) if epoch > training["epochs"]]
-    except ValueError as error:
-        yield f".saved_epochs: {error}"
-        return
+    late = [epoch for epoch in sorted(kept) if epoch > training["epochs"]]
     if late:
         yield f".saved_epochs: {late[0]} lies beyond training.epochs; allowed: 0 to {training['epochs']}"
     if training["optimizer"] == "adam" and training["momentum"]:
         yield f".training.momentum: {training['momentum']!r} has no meaning for optimizer 'adam'; allowed: 0"
 
 
-def _exclude_errors(config: Mapping[str, Any], entries: list[dict]) -> Iterable[str]:
+def _exclude_errors(exclude: list[Mapping[str, Any]], entries: list[dict]) -> Iterable[str]:
     """An exclusion that matches nothing is a typo."""
     points = [point for entry in entries for point in _points(entry)]
-    for index, rule in enumerate(config["exclude"]):
+    for index, rule in enumerate(exclude):
         if not any(_matches(point, rule) for point in points):
             yield f"exclude[{index}]: {dict(rule)!r} matches no point of the grid"
 
@@ -198,11 +267,12 @@ def _matches(point: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
     return all(point[key] == value for key, value in rule.items())
 
 
-def _expand(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterable[Cell]:
+def _expand(entry: Mapping[str, Any], exclude: list[Mapping[str, Any]], config: Mapping[str, Any]) -> Iterable[Cell]:
     settings = {key: entry[key] for key in ("validation", "training", "saved_epochs", "block")}
     settings["probes"] = {name: kinds.complete(probe) for name, probe in entry["probes"].items()}
+    settings["interventions"] = interventions.complete(entry["interventions"])
     for point in _points(entry):
-        if any(_matches(point, rule) for rule in config["exclude"]):
+        if any(_matches(point, rule) for rule in exclude):
             continue
         declared = config["models"].get(point["model"], {"factory": point["model"]})
         declared_model = {"factory": declared["factory"], "options": declared.get("options", {})}
@@ -232,3 +302,16 @@ def _duplicates(cells: list[Cell]) -> Iterable[str]:
                     "give the second recipe a model name of its own under 'models', or drop it"
                 )
             seen.add(key)
+
+
+def _ambiguous_probes(cells: list[Cell]) -> Iterable[str]:
+    """Tables and figures know a probe by its name alone."""
+    seen: dict[str, dict] = {}
+    ambiguous = set()
+    for cell in cells:
+        for name, probe in cell.settings["probes"].items():
+            settings = {key: value for key, value in probe.items() if key not in ("family", "score")}
+            if seen.setdefault(name, settings) != settings:
+                ambiguous.add(name)
+    for name in sorted(ambiguous):
+        yield f"probes.{name}: two entries mean different probes by this name; give one of them another"

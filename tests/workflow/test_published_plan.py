@@ -1,0 +1,32 @@
+"""The index of the published grids, planned as a user would before running it."""
+
+import shutil
+import time
+
+import pytest
+import yaml
+from snakemake_calls import planned
+
+from repository import ROOT
+
+pytestmark = pytest.mark.workflow
+
+#: Seconds that planning may take, on a machine that has other work too.
+PATIENCE = 60
+
+
+def test_the_index_plans_every_published_run_within_a_minute(tmp_path):
+    """Three runs of 71 points; blocks of 101 epochs are five up to epoch 500, of 51 (resnet18) ten."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    index = yaml.safe_load((tmp_path / "config" / "ketha2026" / "all.yaml").read_text())
+    started = time.monotonic()
+    jobs = planned(tmp_path, config=index)
+    seconds = time.monotonic() - started
+    assert jobs["prepare_data"] == 5
+    assert jobs["draw_labels"] == jobs["train"] == 3 * 71
+    # Seven full grids of 18 runs with four families (five on clean labels), resnet18 with five, dropout with two.
+    assert jobs["fit_probes"] == 7 * (18 * 4 + 3) * 5 + 15 * 5 * 10 + 72 * 2 * 5
+    assert jobs["transfer"] == 7 * 18 * 5 + 15 * 10
+    assert jobs["edit"] == (6 * 3 + 1) * 15 and jobs["relabel"] == 7 * 15  # not at level 1, not for resnet18
+    assert jobs["draw_figure"] == 15
+    assert seconds < PATIENCE

@@ -1,0 +1,92 @@
+"""What is done to trained networks: readouts replaced, trainings continued, training sets relabelled."""
+
+
+rule transfer:
+    input:
+        data=f"{DATA}/meta.json",
+        labels=f"{CELL}/labels.parquet",
+        index=f"{CELL}/checkpoints.json",
+    output:
+        f"{CELL}/transfer/{{block}}.parquet",
+    log:
+        "results/logs/transfer/{dataset}/{model}/{noise}-{level}/{seeds}/{block}.log",
+    benchmark:
+        "results/benchmarks/transfer/{dataset}/{model}/{noise}-{level}/{seeds}/{block}.tsv"
+    conda:
+        "../../envs/latentgen.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=more_memory(8000),
+        runtime=more_minutes(120),
+    params:
+        runs=runs_of,
+        settings=transfer_of,
+        model=model_of,
+        device=DEVICE,
+        threads=THREADS,
+        version=[interventions.VERSION, probes.VERSION, activations.VERSION, models.VERSION],
+    script:
+        "../scripts/transfer.py"
+
+
+rule edit:
+    input:
+        data=f"{DATA}/meta.json",
+        labels=f"{CELL}/labels.parquet",
+        index=f"{CELL}/checkpoints.json",
+    output:
+        f"{CELL}/edit/epoch-{{epoch}}.parquet",
+    log:
+        "results/logs/edit/{dataset}/{model}/{noise}-{level}/{seeds}/epoch-{epoch}.log",
+    benchmark:
+        "results/benchmarks/edit/{dataset}/{model}/{noise}-{level}/{seeds}/epoch-{epoch}.tsv"
+    conda:
+        "../../envs/latentgen.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=more_memory(8000),
+        runtime=more_minutes(480),
+    params:
+        runs=runs_of,
+        settings=edit_of,
+        model=model_of,
+        training=training_of,
+        device=DEVICE,
+        threads=THREADS,
+        version=[interventions.VERSION, training.VERSION, probes.VERSION, activations.VERSION, models.VERSION],
+    script:
+        "../scripts/edit.py"
+
+
+rule relabel:
+    input:
+        data=f"{DATA}/meta.json",
+        labels=f"{CELL}/labels.parquet",
+        index=f"{CELL}/checkpoints.json",
+    output:
+        f"{CELL}/relabel.parquet",
+    log:
+        "results/logs/relabel/{dataset}/{model}/{noise}-{level}/{seeds}.log",
+    benchmark:
+        "results/benchmarks/relabel/{dataset}/{model}/{noise}-{level}/{seeds}.tsv"
+    conda:
+        "../../envs/latentgen.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=more_memory(8000),
+        runtime=more_minutes(480),
+    params:
+        runs=runs_of,
+        settings=relabel_of,
+        probe=relabelling_probe_of,
+        model=model_of,
+        training=training_of,
+        saved_epochs=saved_epochs_of,
+        device=DEVICE,
+        threads=THREADS,
+        version=[interventions.VERSION, training.VERSION, probes.VERSION, activations.VERSION, models.VERSION],
+    script:
+        "../scripts/relabel.py"
