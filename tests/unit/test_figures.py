@@ -1,209 +1,114 @@
+"""What all figures share: how they are asked for, what they state, their layout, and their files."""
+
 import re
 
+import drawn
 import frames
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from matplotlib.colors import to_rgb
 
-from latentgen import figures, summary
+from latentgen import figures, tables
 from latentgen.figures import style
+from latentgen.figures.results import Results
 
-CHANCE = {"digits": 0.1}
+OVER_EPOCHS = ["fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9", "fig12", "fig13", "fig14"]
+SCHEDULE = (0, 1, 3, 8)
 
 
 @pytest.fixture(scope="module")
-def tables():
-    return frames.grid(levels=(0.0, 0.6), schedule=(0, 1, 2, 5, 10, 20, 40))
+def results():
+    pairs = [("mnist", "mlp"), ("mnist", "mlp-dropout"), ("mnist", "resnet18")]
+    return frames.results(pairs, levels=(0.0, 0.6), data_seeds=range(3), schedule=SCHEDULE, edit_epochs=(1, 3))
 
 
-def footer(fig):
-    return " ".join(text.get_text() for text in fig.texts).replace("\xa0", " ")
+# --- what they are drawn from ---------------------------------------------------------------------
 
 
-def panel(fig, level):
-    return next(ax for ax in fig.axes if ax.get_title() == f"corruption {level:g}")
+def test_unknown_figures_are_refused(results):
+    with pytest.raises(ValueError, match="'fig99' is unknown; there are fig1, fig2, "):
+        figures.draw("fig99", results)
 
 
-# --- the numbers ----------------------------------------------------------------------------------
+def test_results_have_every_table_and_refuse_what_is_none():
+    history = tables.HISTORY.empty_table().to_pandas()
+    results = Results.of({"history": history})
+    assert results.history is history and list(results.edit.columns) == tables.EDIT.names
+    assert results.probes.empty and results.chance == {}
+    with pytest.raises(ValueError, match="no figure is drawn from a table 'records'"):
+        Results.of({"records": history})
+    with pytest.raises(ValueError, match="the probes table lacks the columns layer, depth"):
+        Results.of({"probes": history})
 
 
-def test_the_table_holds_means_and_intervals_of_the_probe(tables):
-    probes, history = tables
-    _, table = figures.draw("fig2", probes, history)
-    assert set(table["series"]) == {"velpic", "model"}
-    table = table[table["series"] == "velpic"]
-    rows = summary.probe_accuracy(probes, "velpic")
-    for layer, epoch in [("input", 0), ("fc2", 5), ("fc4", 10)]:
-        of_cell = {"model": "mlp", "level": 0.6, "layer": layer, "epoch": epoch}
-        values = rows[(rows[list(of_cell)] == pd.Series(of_cell)).all(axis=1)]["value"]
-        drawn = table[(table[list(of_cell)] == pd.Series(of_cell)).all(axis=1)]
-        assert len(drawn) == 1 and len(values) == 5
-        expected = summary.interval(values)
-        np.testing.assert_allclose(drawn[["mean", "low", "high"]].to_numpy()[0], expected[:3])
+@pytest.mark.parametrize("name", OVER_EPOCHS)
+def test_only_accuracies_count(results, name):
+    """Losses, that tables hold beside accuracies, and the order of rows change nothing."""
 
+    def with_losses(frame):
+        return pd.concat([frame.assign(metric="loss", value=1 - frame["value"]), frame], ignore_index=True)
 
-def test_the_models_line_has_every_epoch_and_no_layer(tables):
-    probes, history = tables
-    _, table = figures.draw("fig1", probes, history)
-    own = table[(table["series"] == "model") & (table["model"] == "cnn") & (table["level"] == 0.6)]
-    assert own["layer"].isna().all() and own["depth"].isna().all()
-    ends = history.query("model == 'cnn' and level == 0.6").groupby("data_seed")["epoch"].max()
-    assert list(own["epoch"]) == list(range(ends.max() + 1))
-    finals = [
-        history.query(f"model == 'cnn' and level == 0.6 and data_seed == {d} and epoch == {e} and split == 'test'")[
-            "value"
-        ].item()
-        for d, e in ends.items()
-    ]
-    assert own["mean"].iloc[-1] == pytest.approx(np.mean(finals))
-
-
-@pytest.mark.parametrize(("name", "minuend", "subtrahend"), [("fig3", "velpic", "masc"), ("fig5", "masc", "logistic")])
-def test_differences_are_paired_within_runs(tables, name, minuend, subtrahend):
-    probes, history = tables
-    _, table = figures.draw(name, probes, history)
-    assert set(table["series"]) == {f"{minuend} - {subtrahend}"}
-    cell = probes.query("model == 'mlp' and level == 0.6 and layer == 'fc1' and epoch == 10")
-    wide = cell.pivot(index="data_seed", columns="probe", values="value")
-    expected = summary.interval(wide[minuend] - wide[subtrahend])
-    drawn = table.query("model == 'mlp' and level == 0.6 and layer == 'fc1' and epoch == 10")
-    np.testing.assert_allclose(drawn[["mean", "low", "high"]].to_numpy()[0], expected[:3])
-
-
-def test_the_lines_drawn_are_the_table(tables):
-    probes, history = tables
-    fig, table = figures.draw("fig1", probes, history, chance=CHANCE)
-    ax = panel(fig, 0.6)
-    colour = style.layer_styles(frames.LAYERS["mlp"])["fc3"]["color"]
-    x, y = zip(
-        *((x, y) for line in ax.lines if line.get_color() == colour for x, y in line.get_xydata()),
-        strict=True,
+    names = ("probes", "history", "transfer", "edit")
+    more = Results.of(
+        {table: with_losses(getattr(results, table)) for table in names},
+        **{"settings": results.settings, "models": results.models, "chance": results.chance},
     )
-    drawn = table.query("model == 'mlp' and level == 0.6 and layer == 'fc3'")
-    expected = dict(zip(drawn["epoch"], 100 * drawn["mean"], strict=True))
-    assert dict(zip(x, y, strict=True)) == pytest.approx(expected)
+    pd.testing.assert_frame_equal(figures.draw(name, more)[1], figures.draw(name, results)[1])
 
 
-# --- what must be refused -------------------------------------------------------------------------
+# --- what they state ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["fig4", "fig5"])
-def test_a_missing_probe_is_named_with_the_key_that_adds_it(tables, name):
-    probes, history = tables
-    with pytest.raises(ValueError, match=r"'logistic' \(it has: masc, velpic\).*key 'probes'"):
-        figures.draw(name, probes[probes["probe"] != "logistic"], history)
-
-
-def test_unknown_figures_and_missing_history_are_refused(tables):
-    probes, history = tables
-    with pytest.raises(ValueError, match="'fig9' is unknown; there are fig1, fig2, fig3, fig4, fig5"):
-        figures.draw("fig9", probes, history)
-    with pytest.raises(ValueError, match="no test accuracy of these models"):
-        figures.draw("fig1", probes, history[history["mode"] != "evaluated"])
-
-
-def test_probes_may_have_other_names(tables):
-    probes, history = tables
-    renamed = probes.assign(probe=probes["probe"].replace("masc", "masc-0.99"))
-    fig, table = figures.draw("fig3", renamed, history, masc="masc-0.99")
-    assert set(table["series"]) == {"velpic - masc-0.99"}
-    assert footer(fig).startswith("VeLPIC minus MASC")
-
-
-# --- what is drawn --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", list(figures.FIGURES))
-def test_every_figure_states_what_it_shows(tables, name):
-    fig, _ = figures.draw(name, *tables, chance=CHANCE)
-    text = footer(fig)
-    for phrase in [
-        "n = 5 data seeds",
-        "95 % Student t interval",
-        "fitted on the given",
-        "true labels",
-        "Epoch 0",
-    ]:
+@pytest.mark.parametrize("name", OVER_EPOCHS)
+def test_every_figure_states_what_it_shows(results, name):
+    fig, table = figures.draw(name, results)
+    text = drawn.footer(fig)
+    for phrase in ["n = 3 data seeds", "95 % Student t interval", "given", "labels", "Epoch 0"]:
         assert phrase in text
-    assert ("percentage points" in text) == ("paired" in text) == (name in ("fig3", "fig5"))
-    assert ("Dotted" in text) == ("chance" in text) == (name in ("fig1", "fig2", "fig4"))
+    assert ("percentage points" in text) == ("paired" in text) == (name in ("fig3", "fig5", "fig14"))
+    assert "chance" in text or name in ("fig3", "fig5")
+    assert ("oracle" in text) == (name == "fig13")
     assert fig.get_size_inches()[0] <= 7.0 + 1e-9
     assert min(text.get_fontsize() for text in fig.findobj(match=lambda a: hasattr(a, "get_fontsize"))) >= 7
+    assert set(table["n"]) == {3} and set(table["metric"]) == {"accuracy"}
 
 
-def test_n_is_written_where_it_differs_and_seeds_are_said_to_be_averaged():
-    probes, history = frames.grid(
-        pairs=[("digits", "mlp")], levels=(0.0, 0.6), data_seeds=range(3), model_seeds=(0, 1), schedule=(0, 1)
-    )
-    probes = probes[(probes["level"] == 0) | (probes["data_seed"] < 2)]
-    fig, table = figures.draw("fig1", probes, history[(history["level"] == 0) | (history["data_seed"] < 2)])
-    assert [ax.get_title() for ax in fig.axes] == ["corruption 0\nn = 3", "corruption 0.6\nn = 2"]
-    assert "n = 2 to 3 data seeds" in footer(fig) and "Model seeds" in footer(fig)
-    assert set(table["n_runs"]) == {6, 4}
-
-
-def test_one_seed_and_one_panel_draw_without_interval():
-    probes, history = frames.grid(pairs=[("digits", "cnn")], levels=(0.6,), data_seeds=(7,), early=False)
-    fig, table = figures.draw("fig1", probes, history)
-    assert len(fig.axes) == 1
+@pytest.mark.parametrize("name", OVER_EPOCHS)
+def test_one_seed_has_no_interval_and_no_chance_where_it_is_not_given(name):
+    pairs = [("digits", "mlp"), ("digits", "mlp-dropout")]
+    one = frames.results(pairs, levels=(0.6,), data_seeds=(7,), early=False, schedule=SCHEDULE, edit_epochs=(1,))
+    one = Results.of({n: getattr(one, n) for n in tables_of(one)}, settings=one.settings, models=one.models)
+    fig, table = figures.draw(name, one)
+    text = drawn.footer(fig)
+    assert "One data seed (n = 1): no interval." in text and "chance" not in text and "stopped" not in text
     assert table["low"].isna().all() and not table["carried"].any()
-    assert "One data seed (n = 1): no interval." in footer(fig)
-    low, high = fig.axes[0].get_ylim()
-    assert low < 100 * table["mean"].min() and 100 * table["mean"].max() < high
-
-
-def test_axes_reach_the_initialisation_and_share_rows(tables):
-    fig, table = figures.draw("fig1", *tables)
+    shown = [y for ax in fig.axes for line in ax.lines if len(line.get_xdata()) > 2 for y in line.get_ydata()]
+    assert len(shown) > 4 and not drawn.overlaps(fig)
     for ax in fig.axes:
-        assert ax.get_xlim()[0] < 0 and ax.get_xscale() == "symlog"
-        assert 0 in ax.get_xticks()
-    assert fig.axes[0].get_ylim() == fig.axes[1].get_ylim()
-    assert fig.axes[0].get_xlim() == fig.axes[1].get_xlim()
-    legends = [[text.get_text() for text in legend.get_texts()] for legend in fig.legends]
-    assert legends == [[*frames.LAYERS["mlp"], "model itself"], [*frames.LAYERS["cnn"], "model itself"]]
+        low, high = ax.get_ylim()
+        assert all(low < y < high for line in ax.lines if line.get_linewidth() > 0.6 for y in line.get_ydata())
 
 
-def test_panels_follow_levels_and_noise_kinds_and_leave_holes():
-    probes, history = frames.grid(
-        pairs=[("digits", "mlp")], noises=("uniform", "published"), levels=(0.0, 0.4, 0.8), schedule=(0, 1, 3)
-    )
-    probes = probes[(probes["noise"] == "uniform") | (probes["level"] < 0.8)]
-    fig, _ = figures.draw("fig1", probes, history, chance=CHANCE)
-    assert len(fig.axes) == 5
-    assert [legend.get_title().get_text() for legend in fig.legends] == ["uniform noise", "published noise"]
-    # Columns are titled once, at their top, and named at their lowest panel.
-    assert [ax.get_title() for ax in fig.axes] == ["corruption 0", "corruption 0.4", "corruption 0.8", "", ""]
-    assert [ax.get_xlabel() for ax in fig.axes] == ["", "", "epoch", "epoch", "epoch"]
+def tables_of(results):
+    return [name for name in ("probes", "history", "transfer", "edit", "relabel") if not getattr(results, name).empty]
 
 
-def test_many_levels_go_on_in_further_rows_and_nothing_overlaps():
-    levels = [k / 8 for k in range(9)]
-    probes, history = frames.grid(pairs=[("digits", "mlp")], levels=levels, schedule=(0, 1, 3))
-    fig, _ = figures.draw("fig5", probes, history)
-    assert [ax.get_title() for ax in fig.axes] == [f"corruption {level:g}" for level in levels]
-    boxes = [ax.get_tightbbox() for ax in fig.axes] + [text.get_window_extent() for text in fig.texts]
-    boxes += [legend.get_window_extent() for legend in fig.legends]
-    for i, box in enumerate(boxes):
-        assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= fig.bbox.x1 and box.y1 <= fig.bbox.y1
-        # The extents of text lines include room for descenders; half a pixel is not an overlap.
-        assert not any(
-            min(box.x1, b.x1) - max(box.x0, b.x0) > 0.5 and min(box.y1, b.y1) - max(box.y0, b.y0) > 0.5
-            for b in boxes[i + 1 :]
-        )
+# --- their layout ---------------------------------------------------------------------------------
 
 
-def test_stopped_runs_are_marked(tables):
-    probes, history = tables
-    fig, table = figures.draw("fig1", probes, history)
-    curve = table.query("model == 'mlp' and level == 0.6 and layer == 'fc1'")
-    stops = curve["epoch"][curve["n_measured"].diff(-1) > 0]
-    assert len(stops) > 0 and "a run stopped" in footer(fig)
-    marks = next(line for line in panel(fig, 0.6).lines if line.get_linestyle() == "None")
-    assert list(marks.get_xdata()) == list(stops)
-    whole, _ = figures.draw("fig1", *frames.grid(levels=(0.6,), schedule=(0, 1, 2), early=False))
-    assert "stopped" not in footer(whole)
+@pytest.mark.parametrize("name", ["fig1", "fig5", "fig7", "fig9", "fig12", "fig13", "fig14"])
+def test_many_levels_go_on_in_further_rows_and_nothing_overlaps(name):
+    levels = [k / 8 for k in range(8)]
+    pairs = [("tiny-imagenet", "mlp"), ("tiny-imagenet", "mlp-dropout")]
+    options = {"noises": ("published",), "levels": levels, "data_seeds": range(2), "schedule": (0, 1, 3)}
+    fig, _ = figures.draw(name, frames.results(pairs, edit_epochs=(1,), edit_layers=("fc1",), **options))
+    titles = [ax.get_title() for ax in fig.axes]
+    shown = [f"corruption {level:g}" for level in levels]
+    assert titles == shown * (len(titles) // 8) and len(titles) % 8 == 0
+    assert drawn.overlaps(fig) == []
 
 
 def test_layers_differ_in_colour_lightness_and_marker():
@@ -216,28 +121,41 @@ def test_layers_differ_in_colour_lightness_and_marker():
     assert len({styles[name]["marker"] for name in names}) == 6
 
 
+def test_lines_without_order_differ_in_colour_and_marker_and_neighbours_in_line_style():
+    looks = [style.series_style(turn) for turn in range(8)]
+    assert len({look["color"] for look in looks}) == len({look["marker"] for look in looks}) == 8
+    assert all(a["linestyle"] != b["linestyle"] for a, b in zip(looks, looks[1:], strict=False))
+
+
 # --- files ----------------------------------------------------------------------------------------
 
 
-def test_save_writes_equal_bytes_and_the_numbers(tables, tmp_path):
+def test_save_writes_equal_bytes_and_the_numbers(results, tmp_path):
     for folder in ("a", "b"):
-        fig, table = figures.draw("fig3", *tables)
+        fig, table = figures.draw("fig3", results)
         figures.save(fig, table, tmp_path / folder / "fig3")
     names = sorted(path.name for path in (tmp_path / "a").iterdir())
     assert names == ["fig3.csv", "fig3.parquet", "fig3.pdf", "fig3.png", "fig3.svg"]
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes(), name
-    for stored in (
-        pq.read_table(tmp_path / "a" / "fig3.parquet").to_pandas(),
-        pd.read_csv(tmp_path / "a/fig3.csv"),
-    ):
-        assert list(stored.columns) == list(table.columns)
-        np.testing.assert_array_equal(stored["mean"], table["mean"])
-        assert list(stored["layer"]) == list(table["layer"])
+    stored = pq.read_table(tmp_path / "a" / "fig3.parquet").to_pandas()
+    for numbers in (stored, pd.read_csv(tmp_path / "a/fig3.csv")):
+        assert list(numbers.columns) == list(table.columns)
+        np.testing.assert_array_equal(numbers["mean"], table["mean"])
+        assert list(numbers["layer"]) == list(table["layer"])
 
 
-def test_saved_files_embed_truetype_and_no_date(tables, tmp_path):
-    fig, table = figures.draw("fig1", *tables)
+@pytest.mark.parametrize("name", OVER_EPOCHS)
+def test_tables_have_a_type_in_every_column(results, name):
+    """A column that is null throughout would otherwise lose its type in the file."""
+    arrow = pa.Table.from_pandas(figures.draw(name, results)[1], preserve_index=False)
+    assert pa.null() not in arrow.schema.types
+    types = {"level": "double", "depth": "int64", "epoch": "int64", "n": "int64", "carried": "bool", "mean": "double"}
+    assert {column: str(arrow.schema.field(column).type) for column in types} == types
+
+
+def test_saved_files_embed_truetype_and_no_date(results, tmp_path):
+    fig, table = figures.draw("fig1", results)
     figures.save(fig, table, tmp_path / "fig1")
     pdf = (tmp_path / "fig1.pdf").read_bytes()
     assert b"/FontFile2" in pdf and b"/Type3" not in pdf and b"CreationDate" not in pdf

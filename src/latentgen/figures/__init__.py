@@ -1,19 +1,73 @@
 """Figures drawn from the tidy tables; the numbers behind each are returned with it and saved beside it.
 
-The functions are loaded on first use, because the modules behind them import Matplotlib and seaborn.
+A figure lives in a module with a function ``draw(name, results)``, loaded on first use, because these modules import
+Matplotlib and seaborn.
 """
 
 import importlib
+import os
+from typing import TYPE_CHECKING
+
+from latentgen.figures.catalogue import FIGURES
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+    from latentgen.figures.results import Results
 
 #: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
-VERSION = 1
+VERSION = 2
 
-_HOMES = {"FIGURES": "curves", "draw": "curves", "save": "style"}
+_HOMES = {
+    **dict.fromkeys(["fig1", "fig2", "fig3", "fig4", "fig5"], "curves"),
+    **dict.fromkeys(["fig6", "fig7", "fig8", "fig9"], "interventions"),
+    **dict.fromkeys(["fig10", "fig11"], "endings"),
+    "fig12": "training",
+    **dict.fromkeys(["fig13", "fig14"], "comparisons"),
+    "fig15": "stopping",
+}
 
-__all__ = ["FIGURES", "draw", "save"]
+__all__ = ["FIGURES", "Results", "draw", "save"]
 
 
 def __getattr__(name):
-    if name not in _HOMES:
+    if name != "Results":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return importlib.import_module(f"{__name__}.results").Results
+
+
+def draw(name: str, results: "Results") -> tuple["Figure", "pd.DataFrame"]:
+    """Draw the figure ``name``, a key of `FIGURES`; docs/figures.md says what each shows.
+
+    Returns
+    -------
+    fig : matplotlib.figure.Figure
+        At most 7 inches wide.
+    table : DataFrame
+        The numbers that are drawn, with the columns that docs/figures.md lists.
+
+    Raises
+    ------
+    ValueError
+        Unknown ``name``, or the tables lack what the figure shows.
+    """
+    if name not in FIGURES:
+        raise ValueError(f"figure {name!r} is unknown; there are {', '.join(FIGURES)}")
+    import matplotlib as mpl
+
+    from latentgen.figures import style
+
+    with mpl.rc_context(style.RC):
+        return importlib.import_module(f"{__name__}.{_HOMES[name]}").draw(name, results)
+
+
+def save(fig: "Figure", table: "pd.DataFrame", stem: str | os.PathLike) -> None:
+    """Write ``stem`` + .pdf, .png (200 dpi), .svg, and the numbers behind them as .parquet and .csv.
+
+    Each file is whole or absent, and equal figures and tables give equal bytes. Raises ``OSError`` when the folder
+    cannot be written.
+    """
+    from latentgen.figures import style
+
+    style.save(fig, table, stem)

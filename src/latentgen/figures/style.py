@@ -51,6 +51,10 @@ RC = sns.axes_style("ticks") | {
 
 _MARKERS = "osD^vP*X<>"
 
+#: Line styles that stay apart in grey where colours come close.
+DASHED, DASH_DOT, _LONG = (0, (3, 1.2)), (0, (4, 1.2, 1, 1.2)), (0, (6, 1.2))
+_LINES = ("-", DASHED, DASH_DOT, _LONG)
+
 #: No creation date, so that equal tables give equal bytes.
 _METADATA = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": "latentgen"},
@@ -77,6 +81,24 @@ def layer_styles(layers: Sequence[str]) -> dict[str, dict]:
         layer: {"color": mpl.colors.to_hex(colour), "marker": _MARKERS[i % len(_MARKERS)]}
         for i, (layer, colour) in enumerate(zip(layers, colours, strict=False))
     }
+
+
+def series_style(turn: int) -> dict:
+    """Colour, marker and line style of the line number ``turn`` of those that have no order.
+
+    The colours are seaborn's for colour-blind readers; neighbours also differ in marker and line style.
+    """
+    colours = sns.color_palette("colorblind")
+    return {
+        "color": mpl.colors.to_hex(colours[turn % len(colours)]),
+        "marker": _MARKERS[turn % len(_MARKERS)],
+        "linestyle": _LINES[turn % len(_LINES)],
+    }
+
+
+def hollow(look: dict) -> dict:
+    """``look`` dashed and with hollow markers: the second of two lines that belong together."""
+    return {**look, "linestyle": DASHED, "markerfacecolor": "white", "markeredgewidth": 0.6}
 
 
 def epoch_axis(ax: Axes, last: int) -> None:

@@ -1,0 +1,113 @@
+"""What each figure shows, and which of them a grid can draw. Imports nothing that draws."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+#: Tables of interventions, named like the interventions themselves.
+INTERVENTIONS = ("transfer", "edit", "relabel")
+
+
+class Entry(NamedTuple):
+    """``probes`` and ``intervention`` are what a cell needs for the figure; ``tables`` what it is drawn from."""
+
+    title: str
+    tables: tuple[str, ...] = ("probes", "history")
+    probes: frozenset[str] = frozenset()
+    intervention: str | None = None
+
+
+FIGURES = {
+    "fig1": Entry("MASC over training", probes=frozenset({"masc"})),
+    "fig2": Entry("VeLPIC over training", probes=frozenset({"velpic"})),
+    "fig3": Entry("VeLPIC minus MASC", probes=frozenset({"masc", "velpic"})),
+    "fig4": Entry("Logistic regression over training", probes=frozenset({"logistic"})),
+    "fig5": Entry("MASC minus logistic regression", probes=frozenset({"masc", "logistic"})),
+    "fig6": Entry("Weight transfer, test examples", ("transfer", "history"), intervention="transfer"),
+    "fig7": Entry("Weight transfer, given training labels", ("transfer", "history"), intervention="transfer"),
+    "fig8": Entry("Weight transfer, true training labels", ("transfer", "history"), intervention="transfer"),
+    "fig9": Entry("Training on after an edit", ("edit", "history"), intervention="edit"),
+    "fig10": Entry("All probes at the end of training"),
+    "fig11": Entry("MASC by the variance kept"),
+    "fig12": Entry("Training curves", ("history",)),
+    "fig13": Entry("Dropout"),
+    "fig14": Entry("Batch normalisation while features are read"),
+    "fig15": Entry("Early stopping beside probes and interventions"),
+}
+
+
+def available(cells: Sequence[Any]) -> list[str]:
+    """Names of the figures that some of ``cells`` (`latentgen.grid.Cell`) have everything for."""
+    return [name for name in FIGURES if _drawable(name, cells)]
+
+
+def tables(name: str, cells: Sequence[Any]) -> list[str]:
+    """Tables that the figure is drawn from: fig15 sets every intervention that the grid has beside the probes."""
+    found = list(FIGURES[name].tables)
+    if name == "fig15":
+        found += interventions(cells)
+    return found
+
+
+def interventions(cells: Sequence[Any]) -> list[str]:
+    """Interventions that some cell has."""
+    return [name for name in INTERVENTIONS if any(name in cell.settings["interventions"] for cell in cells)]
+
+
+def dropout_pairs(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Pairs (without, with) of models that differ in the option ``dropout`` alone.
+
+    ``models`` : name → ``factory`` and ``options``
+    """
+
+    def plain(declared: Mapping[str, Any]) -> tuple:
+        options = {key: value for key, value in declared["options"].items() if key != "dropout"}
+        return declared["factory"], options
+
+    rates = {name: declared["options"].get("dropout", 0.0) for name, declared in models.items()}
+    return [
+        (without, dropped)
+        for without in models
+        for dropped in models
+        if rates[without] == 0.0 < rates[dropped] and plain(models[without]) == plain(models[dropped])
+    ]
+
+
+def _drawable(name: str, cells: Sequence[Any]) -> bool:
+    entry = FIGURES[name]
+    if name == "fig13":
+        return bool(dropout_pairs({cell.model: cell.declared_model for cell in cells}))
+    return any(
+        entry.probes <= set(cell.settings["probes"])
+        and (entry.intervention is None or entry.intervention in cell.settings["interventions"])
+        and (name != "fig11" or len(thresholds(cell.settings["probes"])) > 1)
+        and (name != "fig14" or bool(mode_pairs(cell.settings["probes"])))
+        for cell in cells
+    )
+
+
+def thresholds(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Probes of kind MASC that differ only in how many axes they keep, most variance last; settings by name."""
+    plain = {"fit_labels": "given", "batch_norm": "running"}
+    found = [
+        name
+        for name, probe in probes.items()
+        if probe["kind"] == "masc" and all(probe[key] == value for key, value in plain.items())
+    ]
+    return sorted(
+        found, key=lambda name: (probes[name]["n_axes"] is None, probes[name]["n_axes"] or 0, probes[name]["variance"])
+    )
+
+
+def mode_pairs(probes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Pairs (running, example) of probes that differ only in the batch-norm mode of their features."""
+
+    def plain(probe: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: value for key, value in probe.items() if key not in ("batch_norm", "family", "score")}
+
+    return [
+        (running, example)
+        for running in probes
+        for example in probes
+        if (probes[running]["batch_norm"], probes[example]["batch_norm"]) == ("running", "example")
+        and plain(probes[running]) == plain(probes[example])
+    ]

@@ -1,0 +1,74 @@
+"""What figures are drawn from: the tables of a grid, and what its configuration says of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from latentgen import tables
+
+#: Schemas of the tables that figures are drawn from, by name.
+SCHEMAS = {
+    "probes": tables.PROBES,
+    "history": tables.HISTORY,
+    "transfer": tables.TRANSFER,
+    "edit": tables.EDIT,
+    "relabel": tables.RELABEL,
+}
+
+_LABELS = {"masc": "MASC", "velpic": "VeLPIC", "logistic": "logistic regression"}
+
+
+@dataclass(frozen=True)
+class Results:
+    """Tables of a grid as data frames, and what the configuration says of them; made by `of`.
+
+    Parameters
+    ----------
+    probes, history, transfer, edit, relabel : DataFrame
+        Columns of the schemas of these names in `latentgen.tables`; a table that the grid lacks is empty.
+    settings : mapping of str to mapping
+        Settings of each probe by its name, defaults filled in: ``kind, fit_labels, batch_norm, ...``.
+    models : mapping of str to mapping
+        ``factory`` and ``options`` of each model by its name.
+    chance : mapping of str to float
+        Accuracy of guessing, a fraction, by data set.
+    """
+
+    probes: pd.DataFrame
+    history: pd.DataFrame
+    transfer: pd.DataFrame
+    edit: pd.DataFrame
+    relabel: pd.DataFrame
+    settings: Mapping[str, Mapping[str, Any]]
+    models: Mapping[str, Mapping[str, Any]]
+    chance: Mapping[str, float]
+
+    @classmethod
+    def of(
+        cls,
+        frames: Mapping[str, pd.DataFrame],
+        *,
+        settings: Mapping[str, Mapping[str, Any]] | None = None,
+        models: Mapping[str, Mapping[str, Any]] | None = None,
+        chance: Mapping[str, float] | None = None,
+    ) -> "Results":
+        """Results of the tables ``frames``, by name; those not there are empty, with their columns.
+
+        Raises ``ValueError`` where a table is unknown or lacks a column.
+        """
+        unknown = sorted(set(frames) - set(SCHEMAS))
+        if unknown:
+            raise ValueError(f"no figure is drawn from a table {unknown[0]!r}; there are {', '.join(SCHEMAS)}")
+        for name, frame in frames.items():
+            missing = [column for column in SCHEMAS[name].names if column not in frame]
+            if missing:
+                raise ValueError(f"the {name} table lacks the columns {', '.join(missing)}; make it anew")
+        empty = {name: schema.empty_table().to_pandas() for name, schema in SCHEMAS.items()}
+        return cls(**(empty | dict(frames)), settings=settings or {}, models=models or {}, chance=chance or {})
+
+
+def probe_label(name: str) -> str:
+    """What figures call the probe of this name."""
+    return _LABELS.get(name, name)
