@@ -1,0 +1,21 @@
+"""Values that papers have published, and how a grid compares with them.
+
+Each value is a row of a table, one file for each paper; what has to agree with it is found in the tables of a grid by
+the names of the data set, model, noise kind, level and probe. The functions are loaded on first use, because the
+modules behind them import pandas.
+"""
+
+import importlib
+
+#: Raised by hand when a change alters the scoreboard.
+VERSION = 1
+
+_HOMES = {"facts": "values", "scoreboard": "comparison", "scoreboard_text": "text"}
+
+__all__ = ["facts", "scoreboard", "scoreboard_text"]
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

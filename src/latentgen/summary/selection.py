@@ -1,0 +1,72 @@
+"""Which rows of the tables are meant, and which of them are last or best."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from latentgen.summary.intervals import GRID_POINT, RUN, over_seeds
+
+
+def probe_accuracy(
+    probes: pd.DataFrame,
+    probe: str | None = None,
+    *,
+    split: str = "test",
+    labels: str = "true",
+) -> pd.DataFrame:
+    """Accuracies of all probes or of one: a row per run, epoch, layer and probe.
+
+    A probe's name stands for one setting, so it also says which labels the probe was fitted on.
+    """
+    rows = _accuracy(probes, split, labels)
+    return rows if probe is None else rows[rows["probe"] == probe]
+
+
+def model_accuracy(history: pd.DataFrame, *, split: str = "test", labels: str = "true") -> pd.DataFrame:
+    """The models' own accuracies in evaluation mode: one row per run and epoch.
+
+    ``history`` may also be a table of continued or repeated trainings (``latentgen.tables.EDIT``, ``RELABEL``), which
+    has a row for each of them.
+    """
+    return _accuracy(history[history["mode"] == "evaluated"], split, labels)
+
+
+def transfer_accuracy(transfer: pd.DataFrame, *, split: str = "test", labels: str = "true") -> pd.DataFrame:
+    """Accuracies of the networks whose own readout has VeLPIC's unit axes as rows: one per run, epoch and bias."""
+    axes = (transfer["head"] == "replaced") & (transfer["rows"] == "axis")
+    whole = (transfer["norm"] == "unit") & (transfer["mix"] == 1.0)
+    return _accuracy(transfer[axes & whole], split, labels)
+
+
+def at_end(rows: pd.DataFrame, within: Sequence[str] = RUN) -> pd.DataFrame:
+    """Rows of the last epoch that each ``within`` has."""
+    return rows[rows["epoch"] == rows.groupby(list(within))["epoch"].transform("max")]
+
+
+def best(
+    selection: pd.DataFrame, scored: pd.DataFrame, columns: Sequence[str], within: Sequence[str] = RUN
+) -> pd.DataFrame:
+    """Rows of ``scored`` where ``selection`` has its highest value within ``within``.
+
+    ``columns`` say what is chosen: ``epoch``, ``layer`` or both. Of equals the earliest epoch counts, then the
+    shallowest layer.
+    """
+    order = [{"layer": "depth"}.get(column, column) for column in columns]
+    selection = selection.sort_values([*within, *order], ignore_index=True)
+    first = selection.loc[selection.groupby(list(within))["value"].idxmax(), [*within, *columns]]
+    return scored.merge(first, on=[*within, *columns], validate="many_to_one")
+
+
+def best_layer(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the layer that has the best mean over runs at each grid point; of equals the shallowest."""
+    means = over_seeds(rows, [*GRID_POINT, "layer", "depth"]).rename(columns={"mean": "value"})
+    return best(means, rows, ["layer"], GRID_POINT)
+
+
+def last_layer(rows: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the deepest layer of each grid point."""
+    return rows[rows["depth"] == rows.groupby(GRID_POINT)["depth"].transform("max")]
+
+
+def _accuracy(rows: pd.DataFrame, split: str, labels: str) -> pd.DataFrame:
+    return rows[(rows["split"] == split) & (rows["labels"] == labels) & (rows["metric"] == "accuracy")]

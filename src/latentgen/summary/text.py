@@ -1,0 +1,152 @@
+"""The headline table in words."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pandas as pd
+
+from latentgen.summary.intervals import GRID_POINT
+
+#: Quantities of interventions that have a line of their own.
+_INTERVENTIONS = ("transfer_final", "edit_final", "edit_control_final", "relabel_final")
+
+
+def headline_text(frame: pd.DataFrame) -> str:
+    """`headline` as plain ASCII text of at most 120 columns, two blocks per dataset, model and noise.
+
+    The first has a line per level and probe: the ends of training, and initialisation. The second sets every probe
+    and intervention beside early stopping. Accuracies in percent with half the width of their interval; columns
+    marked ``*`` hold oracle choices.
+    """
+    honest = bool((frame["choice"] == "validation").any())
+    lines = []
+    for (dataset, model, noise), block in frame.groupby(GRID_POINT[:3], sort=False):
+        n = sorted(block["n"].unique())
+        lines.append(f"{dataset} / {model}, {noise} noise, {_span(n)} data seed{'s' if n[-1] > 1 else ''}")
+        lines += _aligned(_ends(block, honest))
+        lines.append("")
+        lines += _aligned(_beside_early_stopping(block, honest))
+        lines.append("")
+    lines += [
+        "Test accuracy in %, +/- 95 % Student t over data seeds; probes fitted on the given (noisy) labels, those in",
+        "brackets on others. model, best layer, end: at the end of training, probes on their best layer*; at init: the",
+        "best layer of the untrained network; early stop: the model at its best epoch; own best: best epoch and layer.",
+        "* oracle: the epoch or layer was chosen on test data.",
+    ]
+    if honest:
+        lines.append("honest: chosen in each run on held-out noisy labels, on both sides of a difference.")
+    return "\n".join(lines) + "\n"
+
+
+def _ends(block: pd.DataFrame, honest: bool) -> list[list[str]]:
+    header = ["level", "model", "best epoch*", "probe", "best layer*", "at init*", "layer - model*"]
+    rows = [header + ["honest layer"] if honest else header]
+    for level, point in block.groupby("level"):
+        cell = _cells(point)
+        start = [f"{level:g}", cell("model_final"), cell("model_best_epoch", "oracle")]
+        for probe, label in _probes(point):
+            own = {"probe": probe}
+            row = [
+                *start,
+                label,
+                cell("probe_final_best_layer", "oracle", with_layer=True, **own),
+                cell("probe_initial_best_layer", "oracle", **own),
+                cell("probe_final_best_layer_minus_model_final", "oracle", sign=True, **own),
+            ]
+            if honest:
+                row.append(cell("probe_final_best_layer", "validation", **own))
+            rows.append(row)
+            start = ["", "", ""]
+    return rows
+
+
+def _beside_early_stopping(block: pd.DataFrame, honest: bool) -> list[list[str]]:
+    header = ["level", "early stop*", "beside it", "end", "end - early*", "own best*", "best - early*"]
+    rows = [header + ["honest early", "honest best - early"] if honest else header]
+    minus = "_minus_model_best_epoch"
+    for level, point in block.groupby("level"):
+        cell = _cells(point)
+        early, held_out = cell("model_best_epoch", "oracle"), cell("model_best_epoch", "validation")
+        start, honest_start = [f"{level:g}", early], held_out
+        for label, final, choice, own_best, names in _lines(point):
+            row = [
+                *start,
+                label,
+                cell(final, choice, **names),
+                cell(final + minus, "oracle", sign=True, **names),
+                cell(own_best, "oracle", **names),
+                cell(f"{own_best}{minus}", "oracle", sign=True, **names),
+            ]
+            if honest:
+                row += [honest_start, cell(f"{own_best}{minus}", "validation", sign=True, **names)]
+            rows.append(row)
+            start, honest_start = ["", ""], ""
+    return rows
+
+
+def _probes(point: pd.DataFrame) -> list[tuple[str, str]]:
+    """(name, label) of each probe; the label says what it was fitted on, if not the given labels."""
+    fitted = point[point["quantity"] == "probe_final_last_layer"]
+    return [
+        (probe, probe if labels == "given" else f"{probe} [{labels}]")
+        for probe, labels in zip(fitted["probe"], fitted["fit_labels"], strict=True)
+    ]
+
+
+def _lines(point: pd.DataFrame) -> list[tuple[str, str, str, str, dict]]:
+    """Label, quantity at the end, its choice, quantity at the best epoch, and names that tell the rows apart."""
+    lines = [
+        (label, "probe_final_best_layer", "oracle", "probe_best_epoch_best_layer", {"probe": probe})
+        for probe, label in _probes(point)
+    ]
+    right = point[point["quantity"] == "relabel_label_accuracy"].set_index(["probe", "layer"])["mean"]
+    for row in point[point["quantity"].isin(_INTERVENTIONS)].itertuples():
+        names = {"bias": row.bias, "edit_epoch": row.edit_epoch, "probe": row.probe, "layer": row.layer}
+        names = {name: value for name, value in names.items() if pd.notna(value)}
+        label = intervention_label(row)
+        if row.quantity == "relabel_final":
+            label += f" ({100 * right[row.probe, row.layer]:.1f} % right)"
+        own_best = "transfer_best_epoch" if row.quantity == "transfer_final" else ""
+        lines.append((label, row.quantity, "fixed", own_best, names))
+    return lines
+
+
+def intervention_label(row: Any) -> str:
+    """What texts and figures call a row of the headline that an intervention gave.
+
+    ``row`` : attributes ``quantity, bias, edit_epoch, probe, layer``
+    """
+    if row.quantity.startswith("transfer"):
+        return f"transfer, {row.bias} bias"
+    if row.quantity.startswith("edit_control"):
+        return f"continued from {row.edit_epoch}"
+    if row.quantity.startswith("edit"):
+        return f"edited at {row.edit_epoch}, {row.layer}, {row.bias} bias"
+    return f"relabelled by {row.probe}, {row.layer}"
+
+
+def _cells(point: pd.DataFrame) -> Callable[..., str]:
+    """Function that prints one quantity of the grid point in percent, or ``-`` where it is not there."""
+
+    def cell(quantity: str, choice: str = "fixed", *, sign: bool = False, with_layer: bool = False, **names) -> str:
+        rows = point[(point["quantity"] == quantity) & (point["choice"] == choice)]
+        for name, value in names.items():
+            rows = rows[rows[name] == value]
+        if rows.empty:
+            return "-"
+        row = rows.iloc[0]
+        text = f"{100 * row['mean']:+.1f}" if sign else f"{100 * row['mean']:.1f}"
+        if pd.notna(row["low"]):
+            text += f"+/-{100 * (row['high'] - row['mean']):.1f}"
+        return f"{text} {row['layer']}" if with_layer else text
+
+    return cell
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def _span(numbers: Sequence[int]) -> str:
+    return f"{numbers[0]}" if numbers[0] == numbers[-1] else f"{numbers[0]}-{numbers[-1]}"

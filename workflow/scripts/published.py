@@ -1,0 +1,15 @@
+"""Set what was published beside what the grid gave."""
+
+from latentgen import published, tables
+from latentgen.files import atomic
+from latentgen.progress import logged
+
+with logged(snakemake.log[0]):
+    frame = published.scoreboard(tables.read(snakemake.input.probes), tables.read(snakemake.input.history))
+    for path, write in ((snakemake.output.parquet, frame.to_parquet), (snakemake.output.csv, frame.to_csv)):
+        with atomic(path) as temporary:
+            write(temporary, index=False)
+    text = published.scoreboard_text(frame)
+    with atomic(snakemake.output.text) as temporary:
+        temporary.write_text(text)
+    print(text)
