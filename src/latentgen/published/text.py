@@ -40,7 +40,7 @@ def scoreboard_text(frame: pd.DataFrame) -> str:
         "Test accuracy in %, or epochs. Ours: mean over the runs of the published draw of labels, +/- 95 % Student t.",
         "Difference: ours - published, +/- 95 % Student t if the published mean varies as our runs do.",
         "* oracle: the epoch or layer was chosen on test data. In brackets: layer or (mean) epoch.",
-        "The recipes of our runs are not checked; the published ones are in config/.",
+        "The recipes of our runs are not checked; the published ones are in config/ketha2026/.",
         *(f"{source}: {title}" for source, title in SOURCES.items()),
     ]
     return "\n".join(lines) + "\n"

@@ -235,9 +235,8 @@ def _summarised(measures: Sequence[_Measure]) -> pd.DataFrame:
     on_layers = rows.dropna(subset="layer").sort_values("depth").groupby(by)["layer"]
     table = table.merge(on_layers.agg(_layers).reset_index(), on=by, how="left")
     names = [{"quantity": measure.quantity, "choice": measure.choice, **measure.names} for measure in measures]
-    return table.join(pd.DataFrame(names, columns=[name for name in NAMES if name != "layer"]), on="measure").astype(
-        NAMES
-    )
+    named = pd.DataFrame(names, columns=[name for name in NAMES if name != "layer"])
+    return table.join(named, on="measure").astype(NAMES)
 
 
 def _layers(layers: pd.Series) -> str:
