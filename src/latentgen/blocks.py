@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +14,9 @@ import pyarrow.parquet as pq
 
 from latentgen import tables
 from latentgen.checkpoints import Checkpoint
+
+#: Rows are kept when this many seconds have passed since they last were: a killed job goes on from there.
+KEEP_SECONDS = 60.0
 
 
 class Piece(NamedTuple):
@@ -33,7 +37,7 @@ def inputs(checkpoint: Checkpoint, *rest: Any) -> str:
 
 
 def complete(
-    previous: str | os.PathLike,
+    kept: str | os.PathLike | None,
     schema: pa.Schema,
     pieces: Mapping[Piece, str],
     compute: Callable[[list[Piece]], Iterable[tuple[Piece, list[dict[str, Any]]]]],
@@ -42,25 +46,38 @@ def complete(
 
     Parameters
     ----------
-    previous : result of an earlier call, if there is one; its rows are taken over where their inputs are the same
+    kept : table of an earlier call, if there is one; its rows are taken over where their inputs are the same. It is
+        written now and then, and at the end; None keeps nothing
     pieces : hash of the inputs of each
     compute : rows of the pieces that are not known, without the columns of run, epoch and inputs
     """
-    known = _known(previous, schema)
+    known = _known(kept, schema)
+    kept_at = time.monotonic()
     missing = [piece for piece, key in pieces.items() if key not in known]
     for piece, rows in compute(missing) if missing else ():
         checkpoint, key = piece.checkpoint, pieces[piece]
         named = {**checkpoint.run, "epoch": checkpoint.epoch, "inputs": key}
         known[key] = tables.from_rows([{**named, **row} for row in rows], schema)
-    parts = [_stamped(known[key], piece.checkpoint.run["entry"]) for piece, key in pieces.items()]
+        if kept is not None and time.monotonic() - kept_at > KEEP_SECONDS:
+            tables.write(_together(known, pieces, schema), kept)
+            kept_at = time.monotonic()
+    whole = _together(known, pieces, schema)
+    if kept is not None:
+        tables.write(whole, kept)
+    return whole
+
+
+def _together(known: Mapping[str, pa.Table], pieces: Mapping[Piece, str], schema: pa.Schema) -> pa.Table:
+    there = {piece: known[key] for piece, key in pieces.items() if key in known}
+    parts = [_stamped(rows, piece.checkpoint.run["entry"]) for piece, rows in there.items()]
     return pa.concat_tables([schema.empty_table(), *parts])
 
 
-def _known(previous: str | os.PathLike, schema: pa.Schema) -> dict[str, pa.Table]:
+def _known(kept: str | os.PathLike | None, schema: pa.Schema) -> dict[str, pa.Table]:
     """Rows of an earlier result by their inputs; none when there is no result or it has other columns."""
-    if not Path(previous).exists() or not pq.read_schema(previous).equals(schema):
+    if kept is None or not Path(kept).exists() or not pq.read_schema(kept).equals(schema):
         return {}
-    table = pq.read_table(previous)
+    table = pq.read_table(kept)
     return {key: table.filter(pc.field("inputs") == key) for key in table["inputs"].unique().to_pylist()}
 
 

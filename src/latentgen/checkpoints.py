@@ -64,9 +64,9 @@ def at_epoch(folder: str | os.PathLike, run: Mapping[str, Any], epoch: int) -> C
     raise LookupError(f"run {name} in {folder} kept no weights of epoch {epoch}; add it to saved_epochs (kept: {kept})")
 
 
-def last(folder: str | os.PathLike, run: Mapping[str, Any]) -> Checkpoint:
-    """The checkpoint of one run at the end of its training."""
-    return at_epoch(folder, run, _index(folder)[run_name(run)]["last_epoch"])
+def last_epoch(folder: str | os.PathLike, run: Mapping[str, Any]) -> int:
+    """The epoch after which the training of one run stopped."""
+    return _index(folder)[run_name(run)]["last_epoch"]
 
 
 def _index(folder: str | os.PathLike) -> dict:

@@ -10,6 +10,8 @@ def choose_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise RuntimeError("device is set to 'cuda' but PyTorch finds no GPU; set device to 'auto' or 'cpu'")
+    # PyTorch lets convolutions, not products, round to TF32: three digits, which visibly bends subspaces.
+    torch.backends.cudnn.allow_tf32 = False
     return torch.device(name)
 
 

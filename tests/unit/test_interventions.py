@@ -35,7 +35,7 @@ def cell(tmp_path_factory, digits_folder):
 def source(cell, digits_folder):
     """The second run at its last epoch."""
     source = stream(digits_folder, MODEL, "cpu", 1)
-    source.load(checkpoints.last(cell, RUNS[1]).path)
+    source.load(checkpoints.at_epoch(cell, RUNS[1], 6).path)
     return source
 
 
@@ -48,9 +48,9 @@ def features(source, split, layer):
     return torch.cat([part[layer] for _, part in source.chunks(split, [layer])])
 
 
-def transferred(cell, digits_folder, layers="all", block="0000-0009", previous="none"):
+def transferred(cell, digits_folder, layers="all", block="0000-0009", kept=None):
     settings = {"layers": layers}
-    place = (digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, previous)
+    place = (digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, kept)
     return transfer_block(cell, RUNS, block, settings, *place)
 
 
@@ -152,8 +152,85 @@ def test_known_transfer_rows_are_taken_over(cell, digits_folder, tmp_path, monke
     assert table.schema.equals(tables.TRANSFER)
     tables.write(table, tmp_path / "kept.parquet")
     monkeypatch.setattr("latentgen.interventions.evaluate.evaluate", lambda *a: pytest.fail("computed again"))
-    assert transferred(cell, digits_folder, previous=tmp_path / "kept.parquet").equals(table)
+    assert transferred(cell, digits_folder, kept=tmp_path / "kept.parquet").equals(table)
     assert transferred(cell, digits_folder, block="0010-0019").num_rows == 0
+
+
+@pytest.fixture(scope="module")
+def odd_cells(tmp_path_factory, digits_folder):
+    """Folders of cells of other models, by name, trained for two epochs with momentum."""
+
+    def trained(model):
+        folder = tmp_path_factory.mktemp("odd")
+        runs = [{**RUNS[0], "model": "odd"}]
+        recipe = Recipe("sgd", 0.02, 64, epochs=2, momentum=0.9)
+        train(folder, digits_folder, recipe, (0, 1, 2), runs, model)
+        return folder, runs, recipe, model
+
+    return trained
+
+
+def edit_odd(cell, digits_folder, **settings):
+    folder, runs, recipe, model = cell
+    place = (digits_folder, folder / "labels.parquet", model, recipe, "cpu", 1)
+    return edit_cell(folder, runs, 1, {"layers": ["last"], "bias": ["zero"], "until": 3, **settings}, *place)
+
+
+def test_a_readout_without_bias_has_one_edit(odd_cells, digits_folder):
+    cell = odd_cells({"factory": "cnn_small", "options": {}})
+    frame = edit_odd(cell, digits_folder, layers=["last", "fc2"], bias=["zero", "kept"]).to_pandas()
+    # fc2 is the last layer: the same edit, not a new readout.
+    assert list(frame.groupby(["layer", "rows", "bias"], sort=False).groups) == [
+        ("fc2", "none", "kept"),
+        ("fc2", "axis", "zero"),
+    ]
+    control = frame[frame["rows"] == "none"].set_index(MEASURES)["value"]
+    history = tables.read(cell[0] / "history.parquet").set_index(MEASURES)["value"]
+    second = ("test", "true", "evaluated", "loss")
+    # Momentum starts afresh at the edit, so the control is not the run itself from the next epoch on.
+    assert control[0, 1, *second] == history[0, 1, *second] and control[0, 2, *second] != history[0, 2, *second]
+
+
+def test_layers_with_weights_of_their_own_can_be_edited_and_resumed(odd_cells, digits_folder, monkeypatch):
+    cell = odd_cells({"factory": "resnet18", "options": {"width": 2}})
+    whole = edit_odd(cell, digits_folder, layers=["layer1", "avgpool"])
+    assert set(whole["layer"].to_pylist()) == {"avgpool", "layer1"}
+    resumed = []
+    train_epoch = Training._train_epoch
+    monkeypatch.setattr(Training, "_train_epoch", lambda self, epoch: resumed.append(epoch) or train_epoch(self, epoch))
+    longer = edit_odd(cell, digits_folder, layers=["layer1", "avgpool"], until=4)
+    assert resumed == [4] * 3
+    assert set(zip(longer["layer"].to_pylist(), longer["epoch"].to_pylist(), strict=True)) >= {("layer1", 4)}
+
+
+class Reused(torch.nn.Module):
+    """One ReLU for two layers."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc1, self.fc2, self.relu = torch.nn.Linear(64, 10), torch.nn.Linear(10, 10), torch.nn.ReLU()
+        self.probed = {"fc": "relu"}
+
+    def forward(self, x):
+        return self.relu(self.fc2(self.relu(self.fc1(x.flatten(1)))))
+
+
+def test_a_layer_that_is_computed_twice_is_refused(digits):
+    with pytest.raises(ValueError, match="layer 'fc' names a submodule that is called twice"):
+        next(Stream(Reused(), digits, CPU).chunks("test", ["fc"]))
+
+
+def before_relu(in_shape, n_classes):
+    """An MLP whose last probed layer is not what its readout reads, though as wide."""
+    model = models.build("mlp", in_shape, n_classes, 0, {"widths": [16]})
+    model.probed = {"fc1": "fc1"}
+    return model
+
+
+def test_an_edit_in_the_wrong_space_is_refused(odd_cells, digits_folder):
+    cell = odd_cells({"factory": f"{__name__}:before_relu", "options": {}})
+    with pytest.raises(ValueError, match="last probed layer 'fc1' is not what feeds the readout 'head'"):
+        edit_odd(cell, digits_folder)
 
 
 class Unreadable(torch.nn.Sequential):
@@ -268,7 +345,7 @@ def test_unknown_layers_are_named(cell, digits_folder):
 def test_relabelling_is_a_training_on_what_the_probe_predicts(cell, digits_folder, digits, source, drawn, tmp_path):
     masc = kinds.complete({"kind": "masc", "variance": 0.9})
     settings = {"probe": "masc90", "layer": "fc1"}
-    place = (digits_folder, cell / "labels.parquet", MODEL, PLAIN, (0, 6), "cpu", 1)
+    place = (digits_folder, cell / "labels.parquet", MODEL, PLAIN, "cpu", 1)
     table = relabel_cell(cell, RUNS, settings, masc, *place)
     assert table.schema.equals(tables.RELABEL)
     frame = table.to_pandas()
@@ -285,7 +362,7 @@ def test_relabelling_is_a_training_on_what_the_probe_predicts(cell, digits_folde
     predicted[drawn.validation] = drawn.given[drawn.validation]
     network = models.build("mlp_small", digits.in_shape, 10, 0)
     seen = (predicted, drawn.train, drawn.validation)
-    plain = Training(RUNS[1], datasets.load(digits_folder), network, *seen, PLAIN, (0, 6), tmp_path, CPU)
+    plain = Training(RUNS[1], datasets.load(digits_folder), network, *seen, PLAIN, [], tmp_path, CPU)
     plain.fit()
     history = plain.history_table().to_pandas()
     history.loc[(history["split"] == "train") & (history["labels"] == "given"), "labels"] = "relabelled"
@@ -296,6 +373,6 @@ def test_relabelling_is_a_training_on_what_the_probe_predicts(cell, digits_folde
 
 def test_relabelling_names_a_probe_that_is_too_narrow(cell, digits_folder):
     qda = kinds.complete({"kind": "qda", "max_features": 100})
-    place = (digits_folder, cell / "labels.parquet", MODEL, PLAIN, (0, 6), "cpu", 1)
+    place = (digits_folder, cell / "labels.parquet", MODEL, PLAIN, "cpu", 1)
     with pytest.raises(ValueError, match="not meant for layers as wide as 'fc1'"):
         relabel_cell(cell, RUNS, {"probe": "qda", "layer": "fc1"}, qda, *place)

@@ -30,10 +30,8 @@ def cell(tmp_path_factory, digits_folder):
     return folder
 
 
-def probe(cell, digits_folder, block="0000-0009", family=PROBES, previous="none", dumps=None):
-    return probe_block(
-        cell, RUNS, block, family, digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, previous, dumps
-    )
+def probe(cell, digits_folder, block="0000-0009", family=PROBES, kept=None, dumps=None):
+    return probe_block(cell, RUNS, block, family, digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, kept, dumps)
 
 
 def test_published_files_of_a_cell(cell):
@@ -157,16 +155,43 @@ def test_known_rows_are_taken_over_and_others_computed(cell, digits_folder, tmp_
     tables.write(table, tmp_path / "kept.parquet")
     with monkeypatch.context() as patch:
         patch.setattr(blocks, "_compute", lambda *a: pytest.fail("computed again"))
-        assert probe(cell, digits_folder, previous=tmp_path / "kept.parquet").equals(table)
+        assert probe(cell, digits_folder, kept=tmp_path / "kept.parquet").equals(table)
 
     computed = []
     compute = blocks._compute
     with monkeypatch.context() as patch:
         patch.setattr(blocks, "_compute", lambda todo, *a: computed.extend(todo.values()) or compute(todo, *a))
         more = {**PROBES, "masc50": kinds.complete({"kind": "masc", "variance": 0.5})}
-        wider = probe(cell, digits_folder, family=more, previous=tmp_path / "kept.parquet")
+        wider = probe(cell, digits_folder, family=more, kept=tmp_path / "kept.parquet")
     assert [set(wanted) for wanted in computed] == [{"masc50"}] * 6
     assert wider.equals(probe(cell, digits_folder, family=more))
+
+
+def test_a_killed_job_keeps_the_checkpoints_it_was_through_with(cell, digits_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("latentgen.blocks.KEEP_SECONDS", -1.0)
+    kept, compute, done = tmp_path / "kept.parquet", blocks._compute, []
+
+    def killed(todo, *rest):
+        for number, found in enumerate(compute(todo, *rest)):
+            if number == 4:
+                raise KeyboardInterrupt
+            yield found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(blocks, "_compute", killed)
+        with pytest.raises(KeyboardInterrupt):
+            probe(cell, digits_folder, kept=kept)
+    monkeypatch.setattr(blocks, "_compute", lambda todo, *rest: done.extend(todo) or compute(todo, *rest))
+    table = probe(cell, digits_folder, kept=kept)
+    assert [(checkpoint.run["data_seed"], checkpoint.epoch) for checkpoint in done] == [(1, 1), (1, 4)]
+    assert table.equals(probe(cell, digits_folder)) and pq.read_table(kept).equals(table)
+
+
+def test_labels_drawn_anew_are_part_of_a_row_s_inputs(cell, digits_folder, monkeypatch):
+    family = {"redrawn": kinds.complete({"kind": "velpic", "fit_labels": "uniform-0.3"})}
+    before = probe(cell, digits_folder, family=family)["inputs"].to_pylist()
+    monkeypatch.setattr(noise, "VERSION", noise.VERSION + 1)
+    assert not set(before) & set(probe(cell, digits_folder, family=family)["inputs"].to_pylist())
 
 
 def test_an_added_epoch_computes_only_its_own_rows(cell, digits_folder, tmp_path, monkeypatch):
@@ -178,7 +203,7 @@ def test_an_added_epoch_computes_only_its_own_rows(cell, digits_folder, tmp_path
     computed = []
     compute = blocks._compute
     monkeypatch.setattr(blocks, "_compute", lambda todo, *a: computed.extend(todo) or compute(todo, *a))
-    probe(tmp_path, digits_folder, previous=tmp_path / "kept.parquet")
+    probe(tmp_path, digits_folder, kept=tmp_path / "kept.parquet")
     assert [(checkpoint.run["data_seed"], checkpoint.epoch) for checkpoint in computed] == [(0, 3), (1, 3)]
 
 
@@ -187,7 +212,7 @@ def test_rows_of_equal_weights_are_kept_under_another_recipe(cell, digits_folder
     monkeypatch.setattr(blocks, "_compute", lambda *a: pytest.fail("computed again"))
     for run in RUNS:
         monkeypatch.setitem(run, "entry", "def")  # what more epochs make of it
-    taken = probe(cell, digits_folder, previous=tmp_path / "kept.parquet")
+    taken = probe(cell, digits_folder, kept=tmp_path / "kept.parquet")
     assert set(taken["entry"].to_pylist()) == {"def"} and taken.schema.equals(tables.PROBES)
 
 

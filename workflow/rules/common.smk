@@ -80,7 +80,7 @@ def relabel_of(wildcards):
 
 def relabelling_probe_of(wildcards):
     probe = cell(wildcards).settings["probes"][relabel_of(wildcards)["probe"]]
-    return {key: value for key, value in probe.items() if key != "family"}
+    return {key: value for key, value in probe.items() if key not in ("family", "score")}
 
 
 def cell_of_run(wildcards):

@@ -84,7 +84,6 @@ rule relabel:
         probe=relabelling_probe_of,
         model=model_of,
         training=training_of,
-        saved_epochs=saved_epochs_of,
         device=DEVICE,
         threads=THREADS,
         version=[interventions.VERSION, training.VERSION, probes.VERSION, activations.VERSION, models.VERSION],

@@ -26,6 +26,6 @@ rule fit_probes:
         model=model_of,
         device=DEVICE,
         threads=THREADS,
-        version=[probes.VERSION, activations.VERSION, models.VERSION],
+        version=[probes.VERSION, activations.VERSION, models.VERSION, noise.VERSION],
     script:
         "../scripts/fit_probes.py"

@@ -21,8 +21,7 @@ with logged(snakemake.log[0]):
         model=params.model,
         device=params.device,
         threads=params.threads,
-        previous=kept,
+        kept=kept,
         dumps=snakemake.input.dumps or None,
     )
-    tables.write(rows, kept)
     tables.write(rows, snakemake.output[0])

@@ -18,7 +18,6 @@ with logged(snakemake.log[0]):
         labels_file=snakemake.input.labels,
         model=params.model,
         recipe=Recipe.from_config(params.training),
-        saved_epochs=params.saved_epochs,
         device=params.device,
         threads=params.threads,
     )

@@ -21,7 +21,6 @@ with logged(snakemake.log[0]):
         model=params.model,
         device=params.device,
         threads=params.threads,
-        previous=kept,
+        kept=kept,
     )
-    tables.write(rows, kept)
     tables.write(rows, snakemake.output[0])

@@ -53,37 +53,42 @@ class Stream:
         a channel: what training mode gives at batch size 1. Everything else stays in eval mode, and the running
         statistics stay as they are.
 
-        Raises ``ValueError`` on an unknown mode, and in mode ``"example"`` when a batch-norm module has only one
-        position for each channel or is of a subclass with a forward pass of its own.
+        Raises ``ValueError`` on an unknown mode, where a layer's submodule is called twice, and in mode ``"example"``
+        when a batch-norm module has only one position for each channel or is of a subclass with a forward pass of its
+        own.
         """
         if batch_norm not in BATCH_NORM:
             raise ValueError(f"unknown batch_norm {batch_norm!r}; known: {', '.join(BATCH_NORM)}")
         statistics = _own_statistics if batch_norm == "example" else nullcontext
         layers = list(layers)
         pixels = self.pixels[split]
-        modules = dict(self.model.named_modules())
-        caught: dict[str, torch.Tensor] = {}
-        hooks = [
-            modules[self.model.probed[name]].register_forward_hook(_catch(caught, name))
-            for name in layers
-            if name != INPUT
-        ]
-        try:
-            for start in range(0, len(pixels), CHUNK):
-                rows = slice(start, min(start + CHUNK, len(pixels)))
-                batch = pixels.batch(rows)
-                caught[INPUT] = batch.clone()
-                if hooks:
-                    with statistics(self.model):
-                        self.model(batch)
-                yield rows, {name: caught[name].flatten(1) for name in layers}
-        finally:
-            for hook in hooks:
-                hook.remove()
+        for start in range(0, len(pixels), CHUNK):
+            rows = slice(start, min(start + CHUNK, len(pixels)))
+            batch = pixels.batch(rows)
+            caught = {INPUT: batch.clone()}
+            wanted = [name for name in layers if name != INPUT]
+            if wanted:
+                with statistics(self.model), _caught(self.model, wanted, caught):
+                    self.model(batch)
+            yield rows, {name: caught[name].flatten(1) for name in layers}
+
+
+@contextmanager
+def _caught(model: torch.nn.Module, layers: list[str], into: dict[str, torch.Tensor]) -> Iterator[None]:
+    """Put the output of each layer into ``into``; on the model for one pass, so that readers do not meet."""
+    modules = dict(model.named_modules())
+    hooks = [modules[model.probed[name]].register_forward_hook(_catch(into, name)) for name in layers]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _catch(caught: dict[str, torch.Tensor], name: str):
     def hook(_module, _inputs, output):
+        if name in caught:
+            raise ValueError(f"layer {name!r} names a submodule that is called twice; give each layer one of its own")
         caught[name] = output.detach().clone()  # a module that follows may work in place
 
     return hook

@@ -3,6 +3,7 @@
 Ketha & Ramaswamy (TMLR 2026, arXiv 2603.19865) edit at epoch 40 and train on to epoch 100.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -12,14 +13,23 @@ from typing import Any
 import pyarrow as pa
 import torch
 
-from latentgen import activations, datasets, interventions, models, probes, tables
+from latentgen import datasets, models, tables
 from latentgen.activations.sources import Stream
-from latentgen.checkpoints import in_epochs, run_name
+from latentgen.checkpoints import Checkpoint, at_epoch, last_epoch, run_name
 from latentgen.compute import choose_device, use_threads
-from latentgen.interventions.heads import PUBLISHED, UNEDITED, Variant, class_rows, edited, named_layer
+from latentgen.interventions.heads import (
+    PUBLISHED,
+    UNEDITED,
+    Variant,
+    class_rows,
+    edited,
+    expect_to_feed,
+    named_layer,
+)
 from latentgen.interventions.settings import LAST
 from latentgen.labels import RunLabels
 from latentgen.probes.passes import class_moments
+from latentgen.progress import log
 from latentgen.training.cell import locked, state_folder
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
@@ -51,23 +61,29 @@ def edit_cell(
     use_threads(threads)
     data, place = datasets.load(data_folder), choose_device(device)
     recipe = replace(recipe, epochs=settings["until"], stop_accuracy=None)
-    versions = [interventions.VERSION, probes.VERSION, activations.VERSION]
     partial = Path(folder) / "partial" / "edit" / f"epoch-{epoch:04d}"
     parts = [tables.EDIT.empty_table()]
+
+    def load(checkpoint: Checkpoint) -> Stream:
+        network = models.build(model["factory"], data.in_shape, data.n_classes, 0, model["options"])
+        source = Stream(network, data, place)
+        source.load(checkpoint.path)
+        return source
+
     with locked(partial / "lock"):
-        for checkpoint in in_epochs(folder, runs, [epoch]):
-            run = checkpoint.run
+        for run in runs:
+            if last_epoch(folder, run) < epoch:
+                log.info("%s stopped before epoch %d: nothing to edit", run_name(run), epoch)
+                continue
+            checkpoint = at_epoch(folder, run, epoch)
             labels = RunLabels.read(labels_file, run["data_seed"])
-            for layer, variant in _edits(settings):
-                # Built anew for every edit: an edit changes the network in place.
-                network = models.build(model["factory"], data.in_shape, data.n_classes, 0, model["options"])
-                source = Stream(network, data, place)
-                source.load(checkpoint.path)
+            for layer, variant in _edits(settings, load(checkpoint)):
+                source = load(checkpoint)  # anew, because an edit changes the network in place
+                network = _edit(source, layer, variant, labels, data.n_classes)
                 name = named_layer(layer, source.layers)
-                network = _edit(source, layer, name, variant, labels, data.n_classes)
                 where = partial / f"{run_name(run)}-{name}-{variant.rows}-{variant.bias}"
-                identity = [checkpoint.sha256, epoch, name, variant, versions]
-                work = state_folder(where, run, data, labels, model, recipe, place, threads, *identity)
+                # Named by the edited weights: whatever they were made from, equal ones train on equally.
+                work = state_folder(where, run, data, labels, model, recipe, place, threads, epoch, _digest(network))
                 seen = (labels.given, labels.train, labels.validation)
                 training = Training(dict(run), data, network, *seen, recipe, [], work, place, first_epoch=epoch)
                 training.fit()
@@ -78,20 +94,31 @@ def edit_cell(
     return pa.concat_tables(parts)
 
 
-def _edits(settings: Mapping[str, Any]) -> Iterable[tuple[str, Variant]]:
+def _edits(settings: Mapping[str, Any], source: Stream) -> Iterable[tuple[str, Variant]]:
     """The control, then the published edit of each layer: (layer, variant)."""
     yield LAST, UNEDITED
-    for layer in settings["layers"]:
-        for variant in PUBLISHED:
-            if variant.bias in settings["bias"] if layer == LAST else variant.bias == "zero":
-                yield layer, variant
+    has_bias = models.readout(source.model).bias is not None
+    own = source.layers[-1]
+    for layer in dict.fromkeys(LAST if layer == own else layer for layer in settings["layers"]):
+        # There is nothing to keep where a readout has no bias, or is new.
+        biases = settings["bias"] if layer == LAST and has_bias else ["zero"]
+        yield from ((layer, variant) for variant in PUBLISHED if variant.bias in biases)
 
 
-def _edit(
-    source: Stream, layer: str, name: str, variant: Variant, labels: RunLabels, n_classes: int
-) -> torch.nn.Module:
+def _edit(source: Stream, layer: str, variant: Variant, labels: RunLabels, n_classes: int) -> torch.nn.Module:
     if variant == UNEDITED:
         return source.model
+    name = named_layer(layer, source.layers)
+    if layer == LAST:
+        expect_to_feed(source, name)
     given = torch.from_numpy(labels.given).to(source.device)
     moments = class_moments(source, [name], labels, {"given": given}, n_classes)
     return edited(source.model, layer, variant, class_rows(moments[name, "given"], variant.rows))
+
+
+def _digest(network: torch.nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy())
+    return digest.hexdigest()

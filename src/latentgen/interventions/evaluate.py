@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from latentgen import models
 from latentgen.activations.sources import Stream
-from latentgen.interventions.heads import NEW, Variant, class_rows, readout_of, replacing
+from latentgen.interventions.heads import NEW, Variant, class_rows, expect_to_feed, readout_of, replacing
 from latentgen.probes.arrays import as_tensor
 from latentgen.probes.evaluate import Scoring, Task, scorings
 from latentgen.probes.passes import class_moments
@@ -61,22 +61,11 @@ def _heads(
         del moments[layer, "given"]
         chosen: list[tuple[str, Variant]] = [] if layer == source.layers[-1] else [("new", variant) for variant in NEW]
         if layer == source.layers[-1]:
-            _expect_to_feed(source, layer, own)
+            expect_to_feed(source, layer)
             chosen = [("replaced", variant) for variant in replacing(own.bias is not None)]
         made = [readout_of(variant, rows[variant.rows], own.weight, own.bias) for _, variant in chosen]
         heads[layer] = (chosen, torch.cat([weight for weight, _ in made]), torch.cat([bias for _, bias in made]))
     return heads
-
-
-def _expect_to_feed(source: Stream, layer: str, readout: torch.nn.Linear) -> None:
-    rows, parts = next(iter(source.chunks("test", [layer])))
-    features = parts[layer]
-    logits = source.model(source.pixels["test"].batch(rows))
-    if features.shape[1] != readout.in_features or not torch.allclose(readout(features), logits, rtol=1e-3, atol=1e-3):
-        raise ValueError(
-            f"the last probed layer {layer!r} is not what feeds the readout {source.model.readout!r}; "
-            "name the readout's input last in the model's attribute 'probed'"
-        )
 
 
 def _correct(source: Stream, heads, scoring: Scoring) -> dict[tuple[str, str], np.ndarray]:

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from latentgen import models
+from latentgen.activations.sources import Stream
 from latentgen.interventions.settings import LAST
 from latentgen.probes import ClassMoments, VeLPIC
 from latentgen.probes.means import class_means
@@ -49,7 +50,8 @@ NEW = (PUBLISHED[0], Variant("mean", "own", 1.0, "zero"), Variant("mean", "unit"
 def class_rows(moments: ClassMoments, kind: str) -> torch.Tensor:
     """(C, d) float64 rows: ``axis``, VeLPIC's signed unit axes v_k, or ``mean``, the class means.
 
-    A class without training examples, or with zero vectors alone, has a row of zeros.
+    A class without training examples, or with zero vectors alone, has a row of zeros. There a readout with zero bias
+    and VeLPIC part: it scores the class 0, VeLPIC never chooses one that it has not seen.
     """
     if kind == "mean":
         return class_means(moments)
@@ -88,11 +90,12 @@ class Truncated(nn.Module):
         super().__init__()
         self.model = model
         self.readout = _linear(*readout)
-        self._last = dict(model.named_modules())[model.probed[layer]]
+        # Its name, not the module: that would be a submodule twice, and its weights would be saved twice.
+        self.last = model.probed[layer]
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Logits (b, C) of images; what lies behind the layer is not computed."""
-        hook = self._last.register_forward_hook(_stop)
+        hook = self.model.get_submodule(self.last).register_forward_hook(_stop)
         try:
             self.model(x)
         except _Reached as reached:
@@ -123,6 +126,20 @@ def edited(model: nn.Module, layer: str, variant: Variant, rows: torch.Tensor) -
         if head.bias is not None:
             head.bias.copy_(bias)
     return model
+
+
+@torch.no_grad()
+def expect_to_feed(source: Stream, layer: str) -> None:
+    """Raise ``ValueError`` when the model names no readout, or its last probed ``layer`` is not what feeds it."""
+    readout = models.readout(source.model)
+    rows, parts = next(source.chunks("test", [layer]))
+    features = parts[layer]
+    logits = source.model(source.pixels["test"].batch(rows))
+    if features.shape[1] != readout.in_features or not torch.allclose(readout(features), logits, rtol=1e-3, atol=1e-3):
+        raise ValueError(
+            f"the last probed layer {layer!r} is not what feeds the readout {source.model.readout!r}; "
+            "name the readout's input last in the model's attribute 'probed'"
+        )
 
 
 def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:

@@ -2,15 +2,16 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from latentgen import activations, datasets, interventions, models, probes, tables
+from latentgen import datasets, models, tables
 from latentgen.activations.sources import Stream
-from latentgen.checkpoints import last, run_name
+from latentgen.checkpoints import at_epoch, last_epoch, run_name
 from latentgen.compute import choose_device, use_threads
 from latentgen.interventions.heads import named_layer
 from latentgen.labels import RunLabels
@@ -30,7 +31,6 @@ def relabel_cell(
     labels_file: str | os.PathLike,
     model: Mapping[str, Any],
     recipe: Recipe,
-    saved_epochs: Sequence[int],
     device: str,
     threads: int,
 ) -> pa.Table:
@@ -47,12 +47,11 @@ def relabel_cell(
     """
     use_threads(threads)
     data, place = datasets.load(data_folder), choose_device(device)
-    versions = [interventions.VERSION, probes.VERSION, activations.VERSION]
     partial = Path(folder) / "partial" / "relabel"
     parts = [tables.RELABEL.empty_table()]
     with locked(partial / "lock"):
         for run in runs:
-            checkpoint = last(folder, run)
+            checkpoint = at_epoch(folder, run, last_epoch(folder, run))
             labels = RunLabels.read(labels_file, run["data_seed"])
 
             def build(seed: int):
@@ -62,10 +61,12 @@ def relabel_cell(
             source.load(checkpoint.path)
             layer = named_layer(settings["layer"], source.layers)
             given = _predicted(source, layer, probe, labels, data, run["data_seed"])
-            identity = [checkpoint.sha256, layer, dict(probe), versions]
-            work = state_folder(partial / run_name(run), run, data, labels, model, recipe, place, threads, *identity)
+            # Named by the new labels: whatever they were made from, equal ones train equally.
+            new = replace(labels, given=given)
+            work = state_folder(partial / run_name(run), run, data, new, model, recipe, place, threads)
+            network = build(run["model_seed"])
             seen = (given, labels.train, labels.validation)
-            training = Training(dict(run), data, build(run["model_seed"]), *seen, recipe, saved_epochs, work, place)
+            training = Training(dict(run), data, network, *seen, recipe, [], work, place)
             training.fit()
             history = _renamed(training.history_table())
             training.release()

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from latentgen.activations import INPUT
 from latentgen.spelling import allowed
 
 #: What stands for the layer that feeds the network's own readout.
@@ -39,6 +40,8 @@ def errors(entry: Mapping[str, Any], kept: set[int]) -> Iterable[str]:
 
 
 def _edit(settings: Mapping[str, Any], kept: set[int]) -> Iterable[str]:
+    if INPUT in settings["layers"]:
+        yield f".edit.layers: {INPUT!r} has nothing before it to train; name a layer of the network, or 'last'"
     for epoch in settings["epochs"]:
         if epoch not in kept:
             yield f".edit.epochs: {epoch} is no saved epoch, so there are no weights to edit; add it to saved_epochs"

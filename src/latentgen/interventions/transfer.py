@@ -24,7 +24,7 @@ def transfer_block(
     model: Mapping[str, Any],
     device: str,
     threads: int,
-    previous: str | os.PathLike,
+    kept: str | os.PathLike | None,
 ) -> pa.Table:
     """Rows of `latentgen.tables.TRANSFER` for all checkpoints of a block, empty when training stopped before it.
 
@@ -32,7 +32,7 @@ def transfer_block(
     ----------
     folder : of the cell; runs : columns of each run; model : ``factory`` and ``options``
     settings : ``layers``, "last" or "all"
-    previous : result of an earlier call, if there is one; its rows are taken over where their inputs are the same
+    kept : see `latentgen.blocks.complete`
     """
     data = datasets.load(data_folder)
     labels = {run["data_seed"]: RunLabels.read(labels_file, run["data_seed"]) for run in runs}
@@ -49,14 +49,19 @@ def transfer_block(
         from latentgen.probes.evaluate import Task
 
         source = stream(data_folder, model, device, threads)
-        layers = source.layers if settings["layers"] != LAST else source.layers[-1:]
+        everywhere = settings["layers"] != LAST
+        layers = source.layers[1:] if everywhere else source.layers[-1:]
+        of_input: dict[int, list[dict]] = {}
         rate = Rate(len(missing))
         for done, piece in enumerate(missing, start=1):
             run = piece.checkpoint.run
             source.load(piece.checkpoint.path)
             task = Task(labels[run["data_seed"]], data.y_test, data.n_classes, run["data_seed"])
-            yield piece, evaluate(source, layers, task)
+            if everywhere and run["data_seed"] not in of_input:
+                # The image is the same at every epoch and model seed, and so is a readout put on it.
+                of_input[run["data_seed"]] = evaluate(source, [activations.INPUT], task)
+            yield piece, of_input.get(run["data_seed"], []) + evaluate(source, layers, task)
             name = piece.checkpoint.path.parent.name
             log.info("%s epoch %d: %d of %d; %s", name, piece.checkpoint.epoch, done, len(missing), rate.left(done))
 
-    return blocks.complete(previous, tables.TRANSFER, pieces, compute)
+    return blocks.complete(kept, tables.TRANSFER, pieces, compute)

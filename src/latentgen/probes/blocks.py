@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from latentgen import activations, blocks, datasets, models, probes, tables
+from latentgen import activations, blocks, datasets, models, noise, probes, tables
 from latentgen.blocks import Piece
 from latentgen.checkpoints import Checkpoint, block_epochs, in_epochs
 from latentgen.labels import RunLabels
@@ -23,7 +23,7 @@ def probe_block(
     model: Mapping[str, Any],
     device: str,
     threads: int,
-    previous: str | os.PathLike,
+    kept: str | os.PathLike | None,
     dumps: str | os.PathLike | None = None,
 ) -> pa.Table:
     """Rows of `latentgen.tables.PROBES` for all checkpoints of a block, empty when training stopped before it.
@@ -32,12 +32,12 @@ def probe_block(
     ----------
     folder : of the cell; runs : columns of each run; model : ``factory`` and ``options``
     family : settings of the probes, by name
-    previous : result of an earlier call, if there is one; its rows are taken over where their inputs are the same
+    kept : see `latentgen.blocks.complete`
     dumps : folder that `latentgen.activations.dumps.dump_block` wrote, to read activations from instead of computing
     """
     data = datasets.load(data_folder)
     labels = {run["data_seed"]: RunLabels.read(labels_file, run["data_seed"]) for run in runs}
-    versions = [probes.VERSION, activations.VERSION, models.VERSION]
+    versions = [probes.VERSION, activations.VERSION, models.VERSION, noise.VERSION]
     pieces = {}
     for checkpoint in in_epochs(folder, runs, block_epochs(block)):
         digests = [model, data.digest, labels[checkpoint.run["data_seed"]].digest]
@@ -55,7 +55,7 @@ def probe_block(
             for name in wanted[checkpoint]:
                 yield Piece(checkpoint, name), [row for row in rows if row["probe"] == name]
 
-    return blocks.complete(previous, tables.PROBES, pieces, compute)
+    return blocks.complete(kept, tables.PROBES, pieces, compute)
 
 
 def _compute(

@@ -93,7 +93,7 @@ def _common(settings: Mapping[str, Any]) -> Iterable[str]:
         kinds = ", ".join(noise.KINDS)
         yield f".fit_labels: {settings['fit_labels']!r}; allowed: given, true, or KIND-LEVEL with KIND among {kinds}"
     score = settings["score"]
-    if not isinstance(score, list) or not score or not set(map(str, score)) <= set(SPLITS):
+    if not isinstance(score, list) or sorted(map(str, score)) not in (["test"], ["train"], sorted(SPLITS)):
         yield f".score: {score!r} is no list of splits; allowed: {', '.join(SPLITS)}"
     if settings["batch_norm"] not in BATCH_NORM:
         yield f".batch_norm: {settings['batch_norm']!r}; {allowed(settings['batch_norm'], BATCH_NORM)}"
