@@ -1,0 +1,88 @@
+"""Probes and interventions on a GPU against the same on the CPU: equal up to the rounding of float32."""
+
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+from cells import RUNS, train
+
+from latentgen import activations, checkpoints, labels, models
+from latentgen.activations.dumps import stream
+from latentgen.activations.sources import Stream
+from latentgen.interventions import evaluate as edited
+from latentgen.interventions.edit import edit_cell
+from latentgen.interventions.relabel import relabel_cell
+from latentgen.probes import kinds
+from latentgen.probes.evaluate import Task, evaluate
+from latentgen.training.recipe import Recipe
+
+pytestmark = pytest.mark.gpu
+
+MODEL = {"factory": "resnet18", "options": {"width": 4}}
+RECIPE = Recipe("sgd", 0.02, 64, epochs=2, momentum=0.9)
+PROBES = {kind: kinds.complete({"kind": kind}) for kind in kinds.KINDS}
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory, digits_folder):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    folder = tmp_path_factory.mktemp("cell")
+    train(folder, digits_folder, RECIPE, (0, 1, 2), RUNS[:1], MODEL)
+    return folder
+
+
+def on_both(cell, digits_folder, digits, rows_of):
+    """Values of ``rows_of(source, task)`` by all that names a row, from both devices."""
+    task = Task(labels.RunLabels.read(cell / "labels.parquet", 0), digits.y_test, 10, 0)
+    found = []
+    for device in ("cpu", "cuda"):
+        source = stream(digits_folder, MODEL, device, 1)
+        source.load(checkpoints.at_epoch(cell, RUNS[0], 2).path)
+        measured = ("value", "margin", "rank")
+        rows = rows_of(source, task)
+        found.append({str({k: v for k, v in row.items() if k not in measured}): row["value"] for row in rows})
+    host, device = found
+    assert host.keys() == device.keys() and len(host) > 10
+    return [(name, host[name], device[name]) for name in host]
+
+
+def test_every_probe(cell, digits_folder, digits):
+    def rows_of(source, task):
+        return evaluate(source, source.layers, PROBES, task, source.device)
+
+    for name, host, device in on_both(cell, digits_folder, digits, rows_of):
+        assert host == pytest.approx(device, abs=0.02), name
+
+
+def test_features_by_each_example_s_own_statistics(digits):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    # Four times as large, because the last stage must keep more than one position.
+    parts = ("x_train", "x_test")
+    large = replace(digits, **{part: getattr(digits, part)[:64].repeat(4, 2).repeat(4, 3) for part in parts})
+    network = models.build("resnet18", large.in_shape, 10, 0, {"width": 4})
+    sources = [Stream(copy.deepcopy(network), large, torch.device(device)) for device in ("cpu", "cuda")]
+    for mode in activations.BATCH_NORM:
+        host, device = (next(source.chunks("test", ["stem", "layer4"], mode))[1] for source in sources)
+        for layer in host:
+            torch.testing.assert_close(host[layer], device[layer].cpu(), rtol=1e-4, atol=1e-4)
+
+
+def test_weight_transfer(cell, digits_folder, digits):
+    def rows_of(source, task):
+        return edited.evaluate(source, source.layers, task)
+
+    for name, host, device in on_both(cell, digits_folder, digits, rows_of):
+        assert host == pytest.approx(device, abs=0.02), name
+
+
+def test_continued_and_relabelled_trainings(cell, digits_folder):
+    place = (digits_folder, cell / "labels.parquet", MODEL, RECIPE, "cuda", 1)
+    settings = {"until": 3, "layers": ["last", "layer3"], "bias": ["zero", "kept"]}
+    frame = edit_cell(cell, RUNS[:1], 1, settings, *place).to_pandas()
+    assert len(frame.groupby(["layer", "rows", "bias"])) == 4 and set(frame["epoch"]) == {1, 2, 3}
+    masc = kinds.complete({"kind": "masc"})
+    frame = relabel_cell(cell, RUNS[:1], {"probe": "masc", "layer": "last"}, masc, *place).to_pandas()
+    assert set(frame["epoch"]) == {0, 1, 2} and frame["value"].notna().all()
