@@ -61,6 +61,7 @@ def relabel_cell(
             source.load(checkpoint.path)
             layer = named_layer(settings["layer"], source.layers)
             given = _predicted(source, layer, probe, labels, data, run["data_seed"])
+            quality = tables.from_rows(_quality(run, given, labels), tables.HISTORY)
             # Named by the new labels: whatever they were made from, equal ones train equally.
             new = replace(labels, given=given)
             work = state_folder(partial / run_name(run), run, data, new, model, recipe, place, threads)
@@ -71,7 +72,6 @@ def relabel_cell(
             history = _renamed(training.history_table())
             training.release()
             named = {"from_epoch": checkpoint.epoch, "probe": settings["probe"], "layer": layer}
-            quality = tables.from_rows(_quality(run, given, labels), tables.HISTORY)
             parts.append(tables.with_columns(pa.concat_tables([quality, history]), named, tables.RELABEL))
     return pa.concat_tables(parts)
 
