@@ -264,6 +264,19 @@ def test_intervals_hold_what_they_say(monkeypatch):
     assert outside / 2000 == pytest.approx(0.05, abs=0.02)
 
 
+def test_values_of_the_end_are_not_judged_before_the_published_stop(monkeypatch):
+    told = pd.DataFrame([fact(value=52.9, stop_accuracy=0.999)]).astype(TYPES)
+    monkeypatch.setattr(comparison, "facts", lambda: told)
+    running = {"split": "train", "labels": "given", "mode": "running", "metric": "accuracy"}
+    ends = history_rows([(42, 0, 7, 0.5), (42, 1, 9, 0.6)])
+    for accuracy, verdict in ((0.998, comparison.SHORT), (0.999, comparison.OURS)):
+        fits = curve([(42, 0, 6, 0.999), (42, 0, 7, 0.9), (42, 1, 9, accuracy)], **running)
+        row = published.scoreboard(probe_rows([]), pd.concat([ends, fits])).iloc[0]
+        assert (row["verdict"], row["ours_n"]) == (verdict, 2) and row["ours"] == pytest.approx(55.0)
+    of_end = set(published.values.facts().dropna(subset="stop_accuracy")["quantity"])
+    assert of_end == {name for name in comparison.QUANTITIES if "final" in name or "best_epoch" in name}
+
+
 def test_epochs_to_fit_are_counted_while_training_and_by_every_run(monkeypatch):
     told = pd.DataFrame([fact(quantity="epochs_to_fit", value=5, unit="epochs", digits=0)]).astype(TYPES)
     monkeypatch.setattr(comparison, "facts", lambda: told)

@@ -20,7 +20,8 @@ EXACT, NOT_EXACT = "agrees to the printed digit", "differs in the printed digits
 WITHIN, BEYOND = "within the published spread", "beyond the published spread"
 OURS, NOT_OURS = "within our 95 % interval", "outside our 95 % interval"
 ALONE, UNFINISHED, MISSING = "one run: difference only", "not reached by every run", "not in this grid"
-VERDICTS = (EXACT, WITHIN, OURS, ALONE, NOT_EXACT, BEYOND, NOT_OURS, UNFINISHED, MISSING)
+SHORT = "ours ended too early"
+VERDICTS = (EXACT, WITHIN, OURS, ALONE, NOT_EXACT, BEYOND, NOT_OURS, SHORT, UNFINISHED, MISSING)
 
 #: Columns of the runs with which a published value is compared; a null says that any will do.
 _WHERE = ["dataset", "model", "noise", "data_seed", "level"]
@@ -47,9 +48,10 @@ def scoreboard(probes: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
         ``difference_low, difference_high``, its 95 % interval if the published mean over ``n_runs`` has the spread of
         our runs; ``verdict``, one of `VERDICTS`.
 
-        A published spread (0 where nothing is random) decides alone. Where there is none, the interval of the
-        difference decides; one run has no interval, so its difference is stated without a judgement. Half a unit
-        of the last printed digit is allowed everywhere.
+        A value of the end of training is not judged where one of our runs ended before the training accuracy at which
+        the published ones were stopped. A published spread (0 where nothing is random) decides alone. Where there is
+        none, the interval of the difference decides; one run has no interval, so its difference is stated without a
+        judgement. Half a unit of the last printed digit is allowed everywhere.
     """
     published = facts()
     own = [_compared(fact, probes, history) for fact in published.to_dict("records")]
@@ -76,8 +78,16 @@ def _compared(fact: dict[str, Any], probes: pd.DataFrame, history: pd.DataFrame)
         **{"ours": mean, "ours_low": low, "ours_high": high, "ours_n": n},
         **{"ours_layer": ", ".join(layers) or None, "ours_epoch": rows["epoch"].mean()},
         **{"difference": difference, "difference_low": difference - half, "difference_high": difference + half},
-        "verdict": _verdict(fact, difference, half),
+        "verdict": SHORT if _ended_early(fact, _of(fact, history)) else _verdict(fact, difference, half),
     }
+
+
+def _ended_early(fact: dict[str, Any], history: pd.DataFrame) -> bool:
+    """Whether some run never had the running training accuracy at which the published ones were stopped."""
+    if pd.isna(fact["stop_accuracy"]):
+        return False
+    reached = _running(history).groupby(RUN)["value"].max()
+    return reached.empty or bool((reached < fact["stop_accuracy"]).any())
 
 
 def _verdict(fact: dict[str, Any], difference: float, half: float) -> str:
@@ -98,6 +108,12 @@ def _of(fact: dict[str, Any], table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
+def _running(history: pd.DataFrame) -> pd.DataFrame:
+    """Accuracies on the given labels, counted while training on them."""
+    rows = history[(history["mode"] == "running") & (history["split"] == "train") & (history["labels"] == "given")]
+    return rows[rows["metric"] == "accuracy"]
+
+
 def _model_final(fact, probes, history) -> pd.DataFrame:
     return at_end(summary.model_accuracy(history))
 
@@ -109,8 +125,7 @@ def _model_best_epoch(fact, probes, history) -> pd.DataFrame:
 
 def _epochs_to_fit(fact, probes, history) -> pd.DataFrame:
     """Epoch in which every given training label was first predicted when it was trained on; null if never."""
-    running = history[(history["mode"] == "running") & (history["split"] == "train") & (history["labels"] == "given")]
-    running = running[running["metric"] == "accuracy"]
+    running = _running(history)
     fitted = running[running["value"] == 1.0].groupby(RUN, as_index=False)["epoch"].min()
     rows = running[RUN].drop_duplicates().merge(fitted, on=RUN, how="left")
     return rows.assign(value=rows["epoch"])

@@ -16,6 +16,7 @@ TYPES = {
     "probe": "string",
     "layer": "string",
     "epoch": "Int64",
+    "stop_accuracy": "float64",
     "value": "float64",
     "unit": "string",
     "digits": "Int64",
@@ -38,9 +39,10 @@ def facts() -> pd.DataFrame:
     DataFrame
         ``source``; ``dataset, model`` (null: any, the value does not depend on it), ``noise, data_seed, level`` of the
         runs; ``quantity`` (a key of `latentgen.published.comparison.QUANTITIES`) with ``probe, layer, epoch``, as far
-        as it needs or the source states them; ``value`` in ``unit`` (percent or epochs), printed with ``digits``
-        decimals; ``spread``, the published uncertainty in the same unit (0: nothing is random; null: not published);
-        ``n_runs`` behind the value; ``note``.
+        as it needs or the source states them; ``stop_accuracy``, the running training accuracy that ended the
+        published runs, where the value is of their end or of all their epochs; ``value`` in ``unit`` (percent or
+        epochs), printed with ``digits`` decimals; ``spread``, the published uncertainty in the same unit (0: nothing is
+        random; null: not published); ``n_runs`` behind the value; ``note``.
     """
     files = [resources.files(__package__) / f"{source}.csv" for source in SOURCES]
     return pd.concat([_read(file) for file in files], ignore_index=True)
