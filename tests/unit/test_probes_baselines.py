@@ -201,11 +201,11 @@ print(peak() - before)
 """
 
 
-def test_lda_with_more_features_than_examples_forms_one_matrix():
+def test_lda_with_more_features_than_examples_forms_two_matrices():
     found = subprocess.run([sys.executable, "-c", MEMORY], capture_output=True, text=True, check=True)
     matrix = 3000 * 3000 * 8
-    panels = 2048 * 2048 * 8
-    assert matrix < int(found.stdout) < matrix + panels + 20e6 < 2 * matrix
+    # The covariance and its factor, and less than a third one for everything else.
+    assert 2 * matrix < int(found.stdout) < 3 * matrix
 
 
 @pytest.mark.parametrize("kind", ["tall", "relu", "deficient", "wide"])
