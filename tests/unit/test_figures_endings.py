@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from scipy import stats
 
 from latentgen import figures, summary
-from latentgen.figures import style
+from latentgen.figures import catalogue, style
 from latentgen.figures.results import Results
 
 NAMES = ["fig10", "fig11", "fig15"]
@@ -253,7 +253,9 @@ def test_figure_15_is_drawn_of_a_grid_without_interventions_and_held_out_labels(
     plain = Results.of({"probes": results.probes, "history": results.history}, settings=results.settings)
     fig, table = figures.draw("fig15", plain)
     assert {quantity.split("_")[0] for quantity in table["quantity"]} == {"model", "probe"}
-    assert table["honest_diff"].isna().all() and table["diff"].notna().sum() == 4 + 4 * 3 * 11
+    # Seven probes: the four with fewer axes are left to figure 11.
+    assert table["honest_diff"].isna().all() and table["diff"].notna().sum() == 4 + 4 * 3 * 7
+    assert not set(table["series"]) & set(catalogue.thresholds(results.settings)[:-1])
     text = drawn.footer(fig)
     assert not any(word in text for word in ("Transfer", "Edited", "Relabelled"))
     ((_, labels),) = drawn.legends(fig)

@@ -1,6 +1,7 @@
 """Figures 10 and 11: what every layer holds at the end of training, by all probes and by the variance MASC keeps."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,7 +95,10 @@ def _all_probes(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def _thresholds(results: Results) -> tuple[Figure, pd.DataFrame]:
     names = catalogue.thresholds(results.settings)
-    table = _table(results, names, initial=False)
+    # A network with one of them has nothing to compare.
+    rows = results.probes[results.probes["probe"].isin(names)]
+    compared = rows.groupby(GRID_POINT)["probe"].transform("nunique") > 1
+    table = _table(replace(results, probes=rows[compared] if compared.any() else rows), names, initial=False)
     shown = [name for name in names if (table["series"] == name).any()]
     if len(shown) < 2:
         raise ValueError(
@@ -169,7 +173,7 @@ def _figure(
 ) -> Figure:
     several_n = table["n"].nunique() > 1
     levels = sorted(table["level"].unique())
-    names = {pair: _named(pair) for pair, _ in table.groupby(PAIR, sort=False)}
+    names = {pair: layout.named(pair, _MEASURES["mean"][1]) for pair, _ in table.groupby(PAIR, sort=False)}
     left = _LEFT + max(map(len, names.values())) * _LINE
     width = layout.panel_width(min(_COLUMNS, len(levels)), left)
     lines = []
@@ -274,18 +278,6 @@ def _guessed(points: pd.DataFrame, chance: Mapping[str, float]) -> float | None:
 
 def _accuracies(lines: Sequence[layout.Line]) -> list[_Cell]:
     return [cell for line in lines for cell in line.cells if cell is not None and cell.column == "mean"]
-
-
-def _named(pair: Sequence[str]) -> list[str]:
-    """Data set, model and noise kind, as many to a line as a panel of accuracies is high."""
-    dataset, model, noise = pair
-    lines = [dataset]
-    for name in (model, f"{noise} noise"):
-        if style.text_width(f"{lines[-1]}, {name}") < _MEASURES["mean"][1] + 0.2:
-            lines[-1] += f", {name}"
-        else:
-            lines.append(name)
-    return lines
 
 
 def _handles(table: pd.DataFrame, looks: Mapping[str, _Look]) -> list[Line2D]:

@@ -94,6 +94,18 @@ def panel_width(columns: int, left: float) -> float:
     return min(_WIDEST, (style.PAGE_WIDTH - left - _RIGHT - (columns - 1) * _GAP) / columns)
 
 
+def named(pair: Sequence[str], height: float) -> list[str]:
+    """Data set, model and noise kind, as many to a line of text as panels ``height`` inches high have room for."""
+    dataset, model, noise = pair
+    lines = [dataset]
+    for name in (model, f"{noise} noise"):
+        if style.text_width(f"{lines[-1]}, {name}") < height + 0.2:
+            lines[-1] += f", {name}"
+        else:
+            lines.append(name)
+    return lines
+
+
 def limits(points: pd.DataFrame) -> tuple[float, float]:
     """Limits of an axis of accuracies, in percent, that holds the columns ``mean, low, high`` (fractions).
 

@@ -1,6 +1,7 @@
 """Figure 15: early stopping beside every probe and every intervention."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -10,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from latentgen import summary
-from latentgen.figures import layout, panels, style
+from latentgen.figures import catalogue, layout, panels, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results, probe_label
 from latentgen.summary import GRID_POINT
@@ -83,8 +84,13 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
 
     Raises ``ValueError`` where the tables lack test accuracies of the models or of probes.
     """
-    table = _table(results)
-    return _figure(table), table
+    # MASC with fewer axes is the subject of figure 11.
+    ablated = results.probes["probe"].isin(catalogue.thresholds(results.settings)[:-1])
+    table = _table(replace(results, probes=results.probes[~ablated]))
+    footer = _footer(table)
+    if ablated.any():
+        footer.append("MASC with fewer axes is left to Figure 11.")
+    return _figure(table, footer), table
 
 
 def _table(results: Results) -> pd.DataFrame:
@@ -117,7 +123,7 @@ def _series(row: Any) -> str:
     return label if row.fit_labels == "given" else f"{label} [{row.fit_labels}]"
 
 
-def _figure(table: pd.DataFrame) -> Figure:
+def _figure(table: pd.DataFrame, footer: list[str]) -> Figure:
     several_n = table["n"].nunique() > 1
     levels = sorted(table["level"].unique())
     pairs = {pair: list(dict.fromkeys(block["series"])) for pair, block in table.groupby(PAIR, sort=False)}
@@ -137,11 +143,13 @@ def _figure(table: pd.DataFrame) -> Figure:
                 if level in by_level:
                     points, first = by_level[level], level == there[0]
                     n = f"\nn = {panels.spanned(points['n'])}" if several_n else ""
-                    label = ", ".join([*pair[:2], f"{pair[2]} noise"]) if first else None
+                    label = "\n".join(layout.named(pair, len(series) * row)) if first else None
                     cells[place] = _Cell(points, series, f"corruption {level:g}{n}", label)
             above = _TITLE + several_n * _LINE + _LINE
             lines.append(layout.Line(cells, len(series) * row + 0.1, above, _TICKS))
-    fig, placed = layout.page(lines, _handles(table), _footer(table), left=longest + 0.3)
+    labels = [cell.label for line in lines for cell in line.cells if cell is not None and cell.label]
+    left = longest + 0.17 + _LINE * max(1 + label.count("\n") for label in labels)
+    fig, placed = layout.page(lines, _handles(table), footer, left=left)
     for cell, ax in (panel for line in placed for panel in line):
         _panel(ax, cell)
     return fig
@@ -166,7 +174,7 @@ def _panel(ax: Axes, cell: _Cell) -> None:
     ax.set_title(cell.title, pad=3)
     ax.set_xlabel("test accuracy (%)", labelpad=1)
     if cell.label:
-        ax.set_ylabel(cell.label, labelpad=3)
+        ax.set_ylabel(cell.label, labelpad=3, linespacing=1.2)
 
 
 def _looks(mark: _Mark, colour: str) -> dict[str, Any]:
