@@ -136,7 +136,7 @@ def test_scatter_by_panels(monkeypatch):
     X = decaying(3000, 50)
     y = np.arange(3000) % 3
     whole = filled(X, y, second=["scatter"]).scatter()
-    monkeypatch.setattr("latentgen.probes.moments.PANEL", 16)
+    monkeypatch.setattr("latentgen.probes.products.PANEL", 16)
     torch.testing.assert_close(filled(X, y, second=["scatter"]).scatter(), whole, rtol=1e-13, atol=1e-10)
 
 

@@ -1,19 +1,15 @@
 """Streaming per-class first and second moments of activations and their decomposition."""
 
-import contextlib
-
 import numpy as np
 import torch
 
-from latentgen.probes.arrays import as_array, as_tensor, chunks
+from latentgen.probes.arrays import as_array, as_tensor
+from latentgen.probes.products import add_self_product, self_product
 from latentgen.probes.spectrum import Spectrum
 
 #: Rows that are multiplied at once. Blocks start at fixed positions of a class's own row order, so the sums
 #: do not depend on how the caller cut the rows into batches.
 BLOCK = 1024
-
-#: Columns of a scatter matrix that are computed at once: a product then takes a fraction of the matrix's memory.
-PANEL = 2048
 
 #: Second moments that can be collected: of rows as they are, and of rows around the mean of their class.
 SECOND = ("gram", "scatter")
@@ -271,12 +267,12 @@ class _Moment:
         if "gram" in self._second:
             if self._gram is None:
                 self._gram = self._empty_gram()
-            self._gram += _self_product(block)
+            self._gram += self_product(block)
         if "scatter" in self._second:
             if self._centre is None:
                 self._centre = (self._sum / self.count).to(block.dtype)
                 self._around_centre = self._empty_gram()
-            _add_self_product(self._around_centre, block - self._centre)
+            add_self_product(self._around_centre, block - self._centre)
 
     def _empty_gram(self):
         return self._sum.new_zeros((len(self._sum), len(self._sum)))
@@ -324,10 +320,10 @@ class _Moment:
         mean = self.sum() / self.count
         if self._centre is None:
             for block in self._blocks():
-                _add_self_product(total, (block.double() - mean).to(block.dtype))
+                add_self_product(total, (block.double() - mean).to(block.dtype))
         else:
             total += self._around_centre
-            _add_self_product(total, self._rest() - self._centre)
+            add_self_product(total, self._rest() - self._centre)
             offset = mean - self._centre
             total.addr_(offset, offset, alpha=-self.count)
 
@@ -335,7 +331,7 @@ class _Moment:
         """Gram matrix of all rows; the unfinished block is added without being consumed."""
         gram = self._gram.clone() if self._gram is not None else self._empty_gram()
         for block in self._blocks():
-            gram += _self_product(block)
+            gram += self_product(block)
         return gram
 
     def _dual_gram(self):
@@ -345,7 +341,7 @@ class _Moment:
         for i, left in enumerate(blocks):
             left = left.double()
             rows = slice(edges[i], edges[i + 1])
-            gram[rows, rows] = _self_product(left.T)
+            gram[rows, rows] = self_product(left.T)
             for j in range(i):
                 columns = slice(edges[j], edges[j + 1])
                 gram[rows, columns] = left @ blocks[j].double().T
@@ -363,39 +359,6 @@ class _Moment:
             # Rounding of large eigenvalues leaks into the axes of small ones; QR takes it out in that order.
             axes = torch.linalg.qr(axes).Q
         return axes
-
-
-def _self_product(matrix):
-    """Return ``matrix.T @ matrix`` in the dtype of ``matrix``."""
-    if matrix.device.type == "cpu":
-        # NumPy sees the symmetry and calls BLAS syrk, twice as fast as the general product.
-        array = matrix.numpy()
-        with np.errstate(over="ignore", invalid="ignore"):  # reported when a decomposition is asked for
-            return torch.from_numpy(array.T @ array)
-    with full_precision():
-        return matrix.T @ matrix
-
-
-def _add_self_product(total, rows):
-    """Add ``rows.T @ rows`` to ``total``, a panel of columns and its mirror image at a time."""
-    for panel in chunks(rows.shape[1], PANEL):
-        total[panel, panel] += _self_product(rows[:, panel])
-        if panel.start:
-            with full_precision():
-                product = rows[:, panel].T @ rows[:, : panel.start]
-            total[panel, : panel.start] += product
-            total[: panel.start, panel] += product.T
-
-
-@contextlib.contextmanager
-def full_precision():
-    """Forbid TF32 products, which a training may have allowed: they visibly bend the subspaces."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _not_finite(dtype):

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from latentgen.probes.arrays import chunks
 from latentgen.probes.base import Probe
 from latentgen.probes.inputs import check_rows, check_rows_and_labels, probe_dtype
-from latentgen.probes.moments import full_precision
+from latentgen.probes.products import full_precision
 
 #: Training rows that 1,024 examples are compared with at once.
 BLOCK = 8192

@@ -1,0 +1,44 @@
+"""Products of activations with themselves, as exact as their type and as fast as the device allows."""
+
+import contextlib
+
+import numpy as np
+import torch
+
+from latentgen.probes.arrays import chunks
+
+#: Columns of a large product that are computed at once: a product then takes a fraction of the matrix's memory.
+PANEL = 2048
+
+
+def self_product(matrix):
+    """Return ``matrix.T @ matrix`` in the dtype of ``matrix``."""
+    if matrix.device.type == "cpu":
+        # NumPy sees the symmetry and calls BLAS syrk, twice as fast as the general product.
+        array = matrix.numpy()
+        with np.errstate(over="ignore", invalid="ignore"):  # reported when a decomposition is asked for
+            return torch.from_numpy(array.T @ array)
+    with full_precision():
+        return matrix.T @ matrix
+
+
+def add_self_product(total, rows):
+    """Add ``rows.T @ rows`` to ``total``, a panel of columns and its mirror image at a time."""
+    for panel in chunks(rows.shape[1], PANEL):
+        total[panel, panel] += self_product(rows[:, panel])
+        if panel.start:
+            with full_precision():
+                product = rows[:, panel].T @ rows[:, : panel.start]
+            total[panel, : panel.start] += product
+            total[: panel.start, panel] += product.T
+
+
+@contextlib.contextmanager
+def full_precision():
+    """Forbid TF32 products, which a training may have allowed: they visibly bend the subspaces."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
