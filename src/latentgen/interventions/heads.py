@@ -1,8 +1,8 @@
 """Linear readouts made of class axes or class means, and the networks that carry them.
 
 Ketha & Ramaswamy (TMLR 2026, arXiv 2603.19865) replace the rows of a network's last linear layer by the leading axes
-v_k of the activations that feed it. A new readout on an inner layer, with the layers behind it left out, is this
-project's extension.
+v_k of the activations that feed it. With zero bias that is VeLPIC, up to the rounding of float32 logits. A new readout
+on an inner layer, with the layers behind it left out, is this project's extension.
 """
 
 from collections.abc import Sequence
