@@ -3,6 +3,7 @@
 Ketha & Ramaswamy (TMLR 2026, arXiv 2603.19865) edit at epoch 40 and train on to epoch 100.
 """
 
+import copy
 import hashlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,9 +15,9 @@ import pyarrow as pa
 import torch
 
 from latentgen import datasets, models, tables
+from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
-from latentgen.checkpoints import Checkpoint, at_epoch, last_epoch, run_name
-from latentgen.compute import choose_device, use_threads
+from latentgen.checkpoints import at_epoch, last_epoch, run_name
 from latentgen.interventions.heads import (
     PUBLISHED,
     UNEDITED,
@@ -58,34 +59,25 @@ def edit_cell(
     folder : of the cell; runs : columns of each run; model : ``factory`` and ``options``
     settings : ``until``; ``layers``, "last" or names; ``bias``, "kept" or "zero" (that of a new readout is zero)
     """
-    use_threads(threads)
-    data, place = datasets.load(data_folder), choose_device(device)
+    source, data = stream(data_folder, model, device, threads), datasets.load(data_folder)
     recipe = replace(recipe, epochs=settings["until"], stop_accuracy=None)
     partial = Path(folder) / "partial" / "edit" / f"epoch-{epoch:04d}"
     parts = [tables.EDIT.empty_table()]
-
-    def load(checkpoint: Checkpoint) -> Stream:
-        network = models.build(model["factory"], data.in_shape, data.n_classes, 0, model["options"])
-        source = Stream(network, data, place)
-        source.load(checkpoint.path)
-        return source
-
     with locked(partial / "lock"):
         for run in runs:
             if last_epoch(folder, run) < epoch:
                 log.info("%s stopped before epoch %d: nothing to edit", run_name(run), epoch)
                 continue
-            checkpoint = at_epoch(folder, run, epoch)
+            source.load(at_epoch(folder, run, epoch).path)
             labels = RunLabels.read(labels_file, run["data_seed"])
-            for layer, variant in _edits(settings, load(checkpoint)):
-                source = load(checkpoint)  # anew, because an edit changes the network in place
-                network = _edit(source, layer, variant, labels, data.n_classes)
-                name = named_layer(layer, source.layers)
+            for name, variant, network in _edits(settings, source, labels, data.n_classes):
                 where = partial / f"{run_name(run)}-{name}-{variant.rows}-{variant.bias}"
                 # Named by the edited weights: whatever they were made from, equal ones train on equally.
-                work = state_folder(where, run, data, labels, model, recipe, place, threads, epoch, _digest(network))
+                work = state_folder(
+                    where, run, data, labels, model, recipe, source.device, threads, epoch, _digest(network)
+                )
                 seen = (labels.given, labels.train, labels.validation)
-                training = Training(dict(run), data, network, *seen, recipe, [], work, place, first_epoch=epoch)
+                training = Training(dict(run), data, network, *seen, recipe, [], work, source.device, first_epoch=epoch)
                 training.fit()
                 history = training.history_table()
                 training.release()
@@ -94,26 +86,26 @@ def edit_cell(
     return pa.concat_tables(parts)
 
 
-def _edits(settings: Mapping[str, Any], source: Stream) -> Iterable[tuple[str, Variant]]:
-    """The control, then the published edit of each layer: (layer, variant)."""
-    yield LAST, UNEDITED
-    has_bias = models.readout(source.model).bias is not None
+def _edits(
+    settings: Mapping[str, Any], source: Stream, labels: RunLabels, n_classes: int
+) -> Iterable[tuple[str, Variant, torch.nn.Module]]:
+    """The control, then the published edits of each layer: the layer's name, the variant, and a network of its own."""
     own = source.layers[-1]
+    yield own, UNEDITED, copy.deepcopy(source.model)
+    given = torch.from_numpy(labels.given).to(source.device)
+    has_bias = models.readout(source.model).bias is not None
     for layer in dict.fromkeys(LAST if layer == own else layer for layer in settings["layers"]):
+        name = named_layer(layer, source.layers)
+        if layer == LAST:
+            expect_to_feed(source, name)
+        moments = class_moments(source, [name], labels, {"given": given}, n_classes)
+        rows = class_rows(moments[name, "given"], "axis")
+        del moments  # as large as the activations, and the trainings come next
         # There is nothing to keep where a readout has no bias, or is new.
         biases = settings["bias"] if layer == LAST and has_bias else ["zero"]
-        yield from ((layer, variant) for variant in PUBLISHED if variant.bias in biases)
-
-
-def _edit(source: Stream, layer: str, variant: Variant, labels: RunLabels, n_classes: int) -> torch.nn.Module:
-    if variant == UNEDITED:
-        return source.model
-    name = named_layer(layer, source.layers)
-    if layer == LAST:
-        expect_to_feed(source, name)
-    given = torch.from_numpy(labels.given).to(source.device)
-    moments = class_moments(source, [name], labels, {"given": given}, n_classes)
-    return edited(source.model, layer, variant, class_rows(moments[name, "given"], variant.rows))
+        for variant in PUBLISHED:
+            if variant.bias in biases:
+                yield name, variant, edited(copy.deepcopy(source.model), layer, variant, rows)
 
 
 def _digest(network: torch.nn.Module) -> str:

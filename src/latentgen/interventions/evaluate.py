@@ -59,10 +59,11 @@ def _heads(
         rows = {kind: class_rows(moments[layer, "given"], kind) for kind in ("axis", "mean")}
         rows["none"] = own.weight.double()
         del moments[layer, "given"]
-        chosen: list[tuple[str, Variant]] = [] if layer == source.layers[-1] else [("new", variant) for variant in NEW]
         if layer == source.layers[-1]:
             expect_to_feed(source, layer)
             chosen = [("replaced", variant) for variant in replacing(own.bias is not None)]
+        else:
+            chosen = [("new", variant) for variant in NEW]
         made = [readout_of(variant, rows[variant.rows], own.weight, own.bias) for _, variant in chosen]
         heads[layer] = (chosen, torch.cat([weight for weight, _ in made]), torch.cat([bias for _, bias in made]))
     return heads

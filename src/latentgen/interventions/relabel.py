@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from latentgen import datasets, models, tables
+from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
-from latentgen.compute import choose_device, use_threads
 from latentgen.interventions.heads import named_layer
 from latentgen.labels import RunLabels
 from latentgen.probes.evaluate import Task, fit
@@ -45,29 +45,23 @@ def relabel_cell(
     folder : of the cell; runs : columns of each run; model : ``factory`` and ``options``
     settings : ``probe`` (name) and ``layer`` ("last" or a layer's name); probe : that probe's settings
     """
-    use_threads(threads)
-    data, place = datasets.load(data_folder), choose_device(device)
+    source, data = stream(data_folder, model, device, threads), datasets.load(data_folder)
     partial = Path(folder) / "partial" / "relabel"
     parts = [tables.RELABEL.empty_table()]
     with locked(partial / "lock"):
         for run in runs:
             checkpoint = at_epoch(folder, run, last_epoch(folder, run))
             labels = RunLabels.read(labels_file, run["data_seed"])
-
-            def build(seed: int):
-                return models.build(model["factory"], data.in_shape, data.n_classes, seed, model["options"])
-
-            source = Stream(build(0), data, place)
             source.load(checkpoint.path)
             layer = named_layer(settings["layer"], source.layers)
             given = _predicted(source, layer, probe, labels, data, run["data_seed"])
             quality = tables.from_rows(_quality(run, given, labels), tables.HISTORY)
             # Named by the new labels: whatever they were made from, equal ones train equally.
             new = replace(labels, given=given)
-            work = state_folder(partial / run_name(run), run, data, new, model, recipe, place, threads)
-            network = build(run["model_seed"])
+            work = state_folder(partial / run_name(run), run, data, new, model, recipe, source.device, threads)
+            network = models.build(model["factory"], data.in_shape, data.n_classes, run["model_seed"], model["options"])
             seen = (given, labels.train, labels.validation)
-            training = Training(dict(run), data, network, *seen, recipe, [], work, place)
+            training = Training(dict(run), data, network, *seen, recipe, [], work, source.device)
             training.fit()
             history = _renamed(training.history_table())
             training.release()
