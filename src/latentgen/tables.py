@@ -100,6 +100,35 @@ PROBES = pa.schema(
     ]
 )
 
+#: Geometry of class manifolds of one layer at one checkpoint. ``view`` says which examples are grouped by which of their
+#: labels: unpermuted, permuted, restored, test. Metrics are capacity, radius, dimension, center_correlation and
+#: center_axes (mean-field theory at margin ``kappa``), simulated_capacity (centre axes removed, as in theory) and
+#: simulated_capacity_raw (not), participation_ratio, axes_90, class_participation_ratio, within_distance,
+#: center_distance, separability, intrinsic_dimension. ``error`` is the standard error over random directions or
+#: dichotomies, ``spread`` the range over restarts of the search for centre axes; null where there is none. ``classes``
+#: manifolds of ``points`` examples each, ``n`` in all; ``unstructured`` is 2 / points, the capacity of points without
+#: structure. A view that has no examples has n 0 and a null value; null with n above 0 is undefined, as where classes
+#: have one centre.
+GEOMETRY = pa.schema(
+    [
+        *RUN,
+        ("epoch", pa.int64()),
+        ("layer", pa.string()),
+        ("depth", pa.int64()),
+        ("view", pa.string()),
+        ("kappa", pa.float64()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("error", pa.float64()),
+        ("spread", pa.float64()),
+        ("n", pa.int64()),
+        ("classes", pa.int64()),
+        ("points", pa.int64()),
+        ("unstructured", pa.float64()),
+        ("inputs", pa.string()),
+    ]
+)
+
 #: Networks with an edited linear readout. ``head`` is replaced (the network's own readout; ``layer`` feeds it) or new
 #: (put on ``layer``, with no bias). ``rows`` is axis (VeLPIC's signed unit axes), mean (class means) or none (the
 #: network as it is); ``norm`` is own, unit, or original (that of the row it replaces); ``mix`` the weight of the

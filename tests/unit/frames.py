@@ -12,6 +12,10 @@ LAYERS = {
     "mlp": ["input", "fc1", "fc2", "fc3", "fc4"],
     "cnn": ["input", "flat", "fc1", "fc2"],
     "resnet18": ["stem", "layer1", "layer2", "layer3", "layer4", "avgpool"],
+    "vgg16": [
+        *["input", "conv1_1", "conv1_2", "pool1", "conv2_1", "conv2_2", "pool2", "conv3_1", "conv3_2", "conv3_3"],
+        *["pool3", "conv4_1", "conv4_2", "conv4_3", "pool4", "conv5_1", "conv5_2", "conv5_3", "pool5"],
+    ],
 }
 SCHEDULE = (0, 1, 2, 4, 6, 8, 10, 15, 20, 30, 40, 60, 80)
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -235,6 +239,79 @@ def relabel(history):
     table = _history(rows)
     table.loc[table["mode"] == "relabelling", "metric"] = "label_accuracy"
     return table[tables.RELABEL.names]
+
+
+def geometry_results(pairs=(("digits", "mlp"),), *, points=20, classes=10, simulated=("fc4", "output"), **options):
+    """Tables probes, history and geometry of one grid; ``options`` go to `grid`, the others to `geometry`."""
+    options = {"probes": ("masc", "velpic"), "levels": (0.0, 0.6)} | options
+    probes, history = grid(pairs, **options)
+    return Results.of(
+        {"probes": probes, "history": history, "geometry": geometry(probes, points, classes, simulated)},
+        settings={name: SETTINGS[name] for name in options["probes"]},
+        models={model: {"factory": model.split("-")[0], "options": {}} for _, model in pairs},
+        chance={dataset: 1 / classes for dataset, _ in pairs},
+    )
+
+
+def geometry(probes, points=20, classes=10, simulated=("output",)):
+    """Table geometry of the runs and epochs of ``probes``: memorised classes gain capacity in the deepest layers.
+
+    ``simulated`` : layers whose capacity is also measured, at the last epoch of each run
+    """
+    rng = np.random.default_rng(3)
+    keys = [*tables.RUN.names, "epoch"]
+    checkpoints = probes[keys].drop_duplicates()
+    last = checkpoints.groupby(SEEDED)["epoch"].max().to_dict()
+    rows = []
+    for checkpoint in checkpoints.to_dict("records"):
+        layers = [*layers_of(checkpoint["model"]), "output"]
+        at_end = last[tuple(checkpoint[name] for name in SEEDED)] == checkpoint["epoch"]
+        for (depth, layer), view in product(enumerate(layers), ("unpermuted", "permuted", "restored", "test")):
+            empty = checkpoint["level"] == 0 and view in ("permuted", "restored")
+            values = _manifolds(view, checkpoint["epoch"], depth / (len(layers) - 1), 2 / points)
+            noise = np.exp(rng.normal(0, 0.03))
+            values = {metric: (value * noise, 0.012, 0.004) for metric, value in values.items()}
+            capacity = values["capacity"][0]
+            values["center_axes"] = (2.0, None, None)
+            if at_end and layer in simulated:
+                values["simulated_capacity"] = (capacity * np.exp(rng.normal(0.05, 0.04)), 0.02, None)
+                values["simulated_capacity_raw"] = (0.8 * capacity * np.exp(rng.normal(0, 0.04)), 0.02, None)
+            for metric, (value, error, spread) in values.items():
+                theory = metric in ("capacity", "radius", "dimension", "center_correlation", "center_axes")
+                error = error if "capacity" in metric else None
+                spread = spread if metric in ("capacity", "radius", "dimension") else None
+                rows.append(
+                    {
+                        **checkpoint,
+                        **{"layer": layer, "depth": depth, "view": view, "kappa": 0.0 if theory else None},
+                        **{"metric": metric, "value": None if empty else value},
+                        "error": None if empty or error is None else error * value,
+                        "spread": None if empty or spread is None else spread * value,
+                        **{"n": 0 if empty else classes * points, "classes": classes, "points": 0 if empty else points},
+                        **{"unstructured": None if empty else 2 / points, "inputs": ""},
+                    }
+                )
+    table = pd.DataFrame(rows)[tables.GEOMETRY.names]
+    return table.astype({name: float for name in ("kappa", "value", "error", "spread", "unstructured")})
+
+
+def _manifolds(view, epoch, depth, unstructured):
+    """Mean-field metrics at a relative depth."""
+    memorised = 1 / (1 + np.exp(-(epoch - 25) / 5))
+    learned = 1 - np.exp(-epoch / 2)
+    late = max(0.0, (depth - 0.6) / 0.4)
+    grown = {
+        "unpermuted": depth * learned * (1.2 + 0.4 * memorised),
+        "permuted": 1.3 * late * memorised,
+        "restored": depth * learned * (0.7 - 0.6 * late * memorised),
+        "test": depth * learned * (0.8 - 0.4 * late * memorised),
+    }[view]
+    return {
+        "capacity": unstructured * (1.05 + grown),
+        "radius": 1.7 / (1 + 0.5 * grown),
+        "dimension": 18.0 / (1 + 0.8 * grown),
+        "center_correlation": 0.25 - 0.1 * depth * learned,
+    }
 
 
 def _history(rows):

@@ -114,6 +114,19 @@ def test_interventions_are_filled_in_and_dropped_by_name():
     }
 
 
+def test_geometry_is_filled_in_merged_and_dropped():
+    config = changed("defaults.geometry", {"points": 20, "simulated": {"layers": ["fc1", "output"]}})
+    config["grid"].append({"model": "mlp", "geometry": {"points": 30, "simulated": None}})
+    config["grid"].append({"model": "mlp_small", "levels": [0.9], "geometry": None})
+    first, *_, last_but_one, last = load(config).cells
+    filled = {"points": 20, "directions": 300, "kappa": 0.0, "restarts": 10, "features": 5000}
+    simulated = {"epochs": ["last"], "layers": ["fc1", "output"], "dichotomies": 100}
+    assert first.settings["geometry"] == filled | {"simulated": simulated}
+    assert last_but_one.settings["geometry"] == filled | {"points": 30, "simulated": None}
+    assert last.settings["geometry"] is None
+    assert load(changed("grid.0.model", "mlp")).cells[0].settings["geometry"] is None
+
+
 def test_a_probe_name_means_one_probe_in_all_entries():
     """Where a probe is scored, and which job fits it, may differ."""
     config = changed("grid.0.model", "mlp_small")
@@ -276,6 +289,12 @@ REFUSALS = [
         [".relabel.probe: 'mask'", "did you mean 'masc'", "velpic"],
     ),
     ("grid.0", {"model": "mlp_small", **TRUE_RELABEL}, [".relabel.probe: 'clean'", "given labels", "masc, velpic"]),
+    ("grid.0.geometry", {"point": 9}, ["geometry.point: unknown key", "did you mean 'points'"]),
+    ("grid.0.geometry", {"points": 1}, ["geometry.points", "1 is less than the minimum of 2"]),
+    ("grid.0.geometry", {"kappa": -1}, ["geometry.kappa", "-1"]),
+    ("grid.0.geometry", {"simulated": {"epochs": ["best"]}}, ["simulated.epochs[0]", "'best'", "'last'"]),
+    ("grid.0.geometry", {"simulated": {"epochs": [3]}}, [".geometry.simulated.epochs: 3", "saved_epochs", "'last'"]),
+    ("grid.0.geometry", {"simulated": {"layers": "first"}}, ["simulated.layers", "'first'"]),
     ("defaults.data_seeds", ["4-2"], ["data_seeds", "'4-2'"]),
     ("defaults.data_seeds", [0, "0-3"], ["declared twice", "data0-model0", "uniform-0.0"]),
     ("defaults.data_seeds", ["a"], ["defaults.data_seeds[0]", "'a'"]),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from latentgen import activations, datasets, figures, grid, interventions, models, noise, probes, published, training
+from latentgen import activations, datasets, figures, geometry, grid, interventions, models, noise, probes, published, training
 from latentgen.figures import catalogue
 
 RUN = "results/runs/{dataset}/{model}/{noise}-{level}/{run}"
@@ -21,7 +21,7 @@ wildcard_constraints:
     run=r"data[0-9]+-model[0-9]+",
     block=r"[0-9]+-[0-9]+",
     epoch=r"[0-9]+",
-    table="history|probes|transfer|edit|relabel",
+    table="history|probes|geometry|transfer|edit|relabel",
 
 
 try:
@@ -63,6 +63,10 @@ def saved_epochs_of(wildcards):
 
 def family_of(wildcards):
     return cell(wildcards).families[wildcards.family]
+
+
+def geometry_of(wildcards):
+    return cell(wildcards).settings["geometry"]
 
 
 def transfer_of(wildcards):
@@ -132,18 +136,29 @@ def parts_of_table(wildcards):
     files = {
         "history": history_files,
         "probes": probe_files,
+        "geometry": geometry_files,
         "transfer": transfer_files,
         "edit": edit_files,
         "relabel": relabel_files,
     }
     found = files[wildcards.table]()
     if not found:
-        raise WorkflowError(f"no entry of the grid has {wildcards.table}; add it under 'interventions'")
+        where = "to one" if wildcards.table == "geometry" else "under 'interventions'"
+        raise WorkflowError(f"no entry of the grid has {wildcards.table}; add it {where}")
     return found
 
 
 def data_files():
     return [f"results/data/{dataset}/meta.json" for dataset in GRID.datasets]
+
+
+def geometry_files():
+    return [
+        f"{cell.path}/geometry/{block}.parquet"
+        for cell in GRID.cells
+        for block in cell.blocks
+        if cell.settings["geometry"] is not None
+    ]
 
 
 def transfer_files():

@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from latentgen.activations import BATCH_NORM, INPUT
+from latentgen.activations import BATCH_NORM, INPUT, OUTPUT
 from latentgen.datasets import Dataset
 from latentgen.files import atomic
 from latentgen.pixels import Pixels
@@ -42,11 +42,13 @@ class Stream:
 
     @torch.no_grad()
     def chunks(
-        self, split: str, layers: Iterable[str], batch_norm: str = "running"
+        self, split: str, layers: Iterable[str], batch_norm: str = "running", examples: np.ndarray | None = None
     ) -> Iterator[tuple[slice, dict[str, torch.Tensor]]]:
         """Yield (rows of the split, {layer: (b, features) float32 on the device}), in the data set's order.
 
-        An activation is flattened as (channels, height, width); ``input`` is the normalised image.
+        An activation is flattened as (channels, height, width); ``input`` is the normalised image, ``output`` the
+        logits. With ``examples``, (n,) indices into the split, only those are computed, in that order, and the rows
+        count them.
 
         With ``batch_norm="running"`` the whole model is in eval mode. With ``"example"`` every batch-norm module
         normalises each example, the first axis of its input, by its own mean and biased variance over the positions of
@@ -62,14 +64,15 @@ class Stream:
         statistics = _own_statistics if batch_norm == "example" else nullcontext
         layers = list(layers)
         pixels = self.pixels[split]
-        for start in range(0, len(pixels), CHUNK):
-            rows = slice(start, min(start + CHUNK, len(pixels)))
-            batch = pixels.batch(rows)
+        total = len(pixels) if examples is None else len(examples)
+        for start in range(0, total, CHUNK):
+            rows = slice(start, min(start + CHUNK, total))
+            batch = pixels.batch(rows if examples is None else torch.from_numpy(examples[rows]).to(self.device))
             caught = {INPUT: batch.clone()}
-            wanted = [name for name in layers if name != INPUT]
-            if wanted:
+            wanted = [name for name in layers if name not in (INPUT, OUTPUT)]
+            if wanted or OUTPUT in layers:
                 with statistics(self.model), _caught(self.model, wanted, caught):
-                    self.model(batch)
+                    caught[OUTPUT] = self.model(batch)
             yield rows, {name: caught[name].flatten(1) for name in layers}
 
 

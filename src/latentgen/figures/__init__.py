@@ -26,6 +26,8 @@ _HOMES = {
     "fig12": "training",
     **dict.fromkeys(["fig13", "fig14"], "comparisons"),
     "fig15": "stopping",
+    **dict.fromkeys(["fig16", "fig17"], "geometry"),
+    **dict.fromkeys(["fig18", "fig19"], "capacity"),
 }
 
 __all__ = ["FIGURES", "Results", "draw", "save"]

@@ -8,12 +8,13 @@ INTERVENTIONS = ("transfer", "edit", "relabel")
 
 
 class Entry(NamedTuple):
-    """``probes`` and ``intervention`` are what a cell needs for the figure; ``tables`` what it is drawn from."""
+    """``probes``, ``intervention`` and ``geometry`` are what a cell needs; ``tables`` what the figure is drawn from."""
 
     title: str
     tables: tuple[str, ...] = ("probes", "history")
     probes: frozenset[str] = frozenset()
     intervention: str | None = None
+    geometry: bool = False
 
 
 FIGURES = {
@@ -32,6 +33,15 @@ FIGURES = {
     "fig13": Entry("Dropout"),
     "fig14": Entry("Batch normalisation while features are read"),
     "fig15": Entry("Early stopping beside probes and interventions"),
+    "fig16": Entry("Geometry by layer", ("geometry", "history"), geometry=True),
+    "fig17": Entry("Geometry over training", ("geometry", "history"), geometry=True),
+    "fig18": Entry("Capacity, theory against measurement", ("geometry",), geometry=True),
+    "fig19": Entry(
+        "Latent generalization against geometry",
+        ("geometry", "probes", "history"),
+        probes=frozenset({"masc"}),
+        geometry=True,
+    ),
 }
 
 
@@ -79,6 +89,8 @@ def _drawable(name: str, cells: Sequence[Any]) -> bool:
     return any(
         entry.probes <= set(cell.settings["probes"])
         and (entry.intervention is None or entry.intervention in cell.settings["interventions"])
+        and (not entry.geometry or cell.settings["geometry"] is not None)
+        and (name != "fig18" or cell.settings["geometry"]["simulated"] is not None)
         and (name != "fig11" or len(thresholds(cell.settings["probes"])) > 1)
         and (name != "fig14" or bool(mode_pairs(cell.settings["probes"])))
         for cell in cells

@@ -15,6 +15,7 @@ SCHEMAS = {
     "transfer": tables.TRANSFER,
     "edit": tables.EDIT,
     "relabel": tables.RELABEL,
+    "geometry": tables.GEOMETRY,
 }
 
 _LABELS = {"masc": "MASC", "velpic": "VeLPIC", "logistic": "logistic regression"}
@@ -26,7 +27,7 @@ class Results:
 
     Parameters
     ----------
-    probes, history, transfer, edit, relabel : DataFrame
+    probes, history, transfer, edit, relabel, geometry : DataFrame
         Columns of the schemas of these names in `latentgen.tables`; a table that the grid lacks is empty.
     settings : mapping of str to mapping
         Settings of each probe by its name, defaults filled in: ``kind, fit_labels, batch_norm, ...``.
@@ -41,6 +42,7 @@ class Results:
     transfer: pd.DataFrame
     edit: pd.DataFrame
     relabel: pd.DataFrame
+    geometry: pd.DataFrame
     settings: Mapping[str, Mapping[str, Any]]
     models: Mapping[str, Mapping[str, Any]]
     chance: Mapping[str, float]

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from latentgen import datasets, models, noise
+from latentgen.geometry import settings as geometry
 from latentgen.grid import sources, spans
 from latentgen.grid.cells import PAIRED, Cell, Grid
 from latentgen.interventions import settings as interventions
@@ -36,6 +37,7 @@ ENTRY = {
     "validation": 0.0,
     "block": 100,
     "interventions": {},
+    "geometry": None,
 }
 TRAINING = {"momentum": 0.0, "shuffle": True, "stop_accuracy": None}
 #: Keys that no default can stand for.
@@ -181,7 +183,7 @@ def _declared_errors(declared: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Entry over defaults; training, probes and interventions merge key by key, everything else is replaced."""
+    """Entry over defaults; training, probes, interventions and geometry merge key by key, the rest is replaced."""
     merged = ENTRY | copy.deepcopy(dict(defaults)) | copy.deepcopy(dict(entry))
     for key, base in (("training", TRAINING), ("probes", {}), ("interventions", {})):
         if key in merged:
@@ -189,6 +191,8 @@ def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, A
     for key in ("probes", "interventions"):
         if key in merged:
             merged[key] = {name: settings for name, settings in merged[key].items() if settings is not None}
+    if merged["geometry"] is not None:
+        merged["geometry"] = copy.deepcopy(defaults.get("geometry") or {}) | merged["geometry"]
     return merged
 
 
@@ -238,6 +242,8 @@ def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterab
             yield f".probes.{name}.batch_norm: 'example' is not what dumps hold; set activations: stream"
     for error in interventions.errors(entry, kept) if kept else ():
         yield f".interventions{error}"
+    for error in geometry.errors(entry, kept) if kept else ():
+        yield f".geometry{error}"
 
 
 def _epoch_errors(entry: Mapping[str, Any], kept: set[int]) -> Iterable[str]:
@@ -271,6 +277,7 @@ def _expand(entry: Mapping[str, Any], exclude: list[Mapping[str, Any]], config: 
     settings = {key: entry[key] for key in ("validation", "training", "saved_epochs", "block")}
     settings["probes"] = {name: kinds.complete(probe) for name, probe in entry["probes"].items()}
     settings["interventions"] = interventions.complete(entry["interventions"])
+    settings["geometry"] = geometry.complete(entry["geometry"])
     for point in _points(entry):
         if any(_matches(point, rule) for rule in exclude):
             continue

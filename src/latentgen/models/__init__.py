@@ -27,6 +27,7 @@ FACTORIES: dict[str, str] = {
     "cnn_small": "latentgen.models.cnn:cnn_small",
     "alexnet": "latentgen.models.alexnet:alexnet",
     "resnet18": "latentgen.models.resnet:resnet18",
+    "vgg16": "latentgen.models.vgg:vgg16",
 }
 
 
@@ -52,14 +53,17 @@ def build(
     seed: int,
     options: Mapping[str, Any] | None = None,
 ) -> "torch.nn.Module":
-    """New model on the CPU with PyTorch's default initialisation drawn from ``seed``; the global generator is kept.
+    """New model on the CPU with its initialisation drawn from ``seed``; the global generator is kept.
 
-    Raises ``ValueError`` when the factory is unknown, or its product names no probed layers or has a ``readout`` that
-    names no ``torch.nn.Linear`` submodule.
+    The zoo initialises as PyTorch does by default, ``vgg16`` as torchvision does.
+
+    Raises ``ValueError`` when the factory is unknown, or its product names no probed layers, or one ``input`` or
+    ``output``, or has a ``readout`` that names no ``torch.nn.Linear`` submodule.
     """
     import torch
 
     from latentgen import seeds
+    from latentgen.activations import INPUT, OUTPUT
 
     make = factory(name)
     with torch.random.fork_rng(devices=[]):
@@ -70,6 +74,8 @@ def build(
         raise ValueError(f"model {name!r} needs an attribute 'probed': a dict from layer name to submodule name")
     modules = dict(model.named_modules())
     for layer, module in probed.items():
+        if layer in (INPUT, OUTPUT):
+            raise ValueError(f"model {name!r}: {layer!r} always names the network's {layer}; call the layer otherwise")
         if module not in modules:
             raise ValueError(f"model {name!r}: layer {layer!r} names the submodule {module!r}, which does not exist")
     if hasattr(model, "readout"):

@@ -140,7 +140,7 @@ def fit(source, layers, probes, task: Task, mode: str, device) -> dict[str, dict
             meant = [
                 set(make(settings).second)
                 for settings in from_moments.values()
-                if settings["fit_labels"] == kind and width <= settings.get("max_features", width)
+                if settings["fit_labels"] == kind and _meant_for(width, settings)
             ]
             return set.union(*meant) if meant else None
 
@@ -149,7 +149,7 @@ def fit(source, layers, probes, task: Task, mode: str, device) -> dict[str, dict
             of_layer = {kind: moments.pop((layer, kind), None) for kind in wanted}
             for name, settings in from_moments.items():
                 collected = of_layer[settings["fit_labels"]]
-                if collected and collected.n_features <= settings.get("max_features", collected.n_features):
+                if collected and _meant_for(collected.n_features, settings):
                     fitted[layer][name] = make(settings).fit_moments(collected)
     for layer in layers if others else ():
         features = training_features(source, layer, task.labels, mode)
@@ -157,6 +157,12 @@ def fit(source, layers, probes, task: Task, mode: str, device) -> dict[str, dict
         for name, settings in others.items():
             fitted[layer][name] = make(settings).fit(features, targets[settings["fit_labels"]][training])
     return fitted
+
+
+def _meant_for(width: int, settings: Mapping[str, Any]) -> bool:
+    """Whether a probe is meant for layers of so many features."""
+    widest = settings.get("max_features")
+    return widest is None or width <= widest
 
 
 def _score(source, fitted, scoring: Scoring, probes, task: Task, mode: str) -> list[dict[str, Any]]:

@@ -15,10 +15,11 @@ COMMON: dict[str, Any] = {"fit_labels": "given", "score": ["test"], "batch_norm"
 #: Splits that a probe may be scored on, besides a part that is held out, which always counts.
 SPLITS = ("test", "train")
 
-#: Kind → (family whose members share one pass over the data, settings with their defaults).
+#: Kind → (family whose members share one pass over the data, settings with their defaults). Layers with more than
+#: max_features are left out, as the width decides what second moments cost; null, where that is the default, is no limit.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "masc": ("moments", {"variance": 0.99, "n_axes": None}),
-    "velpic": ("moments", {}),
+    "masc": ("moments", {"variance": 0.99, "n_axes": None, "max_features": None}),
+    "velpic": ("moments", {"max_features": None}),
     "logistic": (
         "logistic",
         {
@@ -32,7 +33,7 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "nearest_mean": ("moments", {}),
-    # Layers with more than max_features are left out: the cost grows as the cube of the width.
+    # Their cost grows as the cube of the width.
     "lda": ("moments", {"shrinkage": 1e-4, "max_features": 4096}),
     "qda": ("moments", {"shrinkage": 0.1, "max_features": 512}),
     "knn": ("neighbours", {"n_neighbors": 5}),
@@ -51,6 +52,8 @@ def errors(probe: Mapping[str, Any]) -> Iterable[str]:
             yield f".{key}: unknown key for kind {kind!r}; {allowed(key, ['kind', 'family', *defaults])}"
     settings = defaults | {key: probe[key] for key in probe if key in defaults}
     yield from _common(settings)
+    if "max_features" in settings:
+        yield from _width(settings, unlimited=defaults["max_features"] is None)
     if kind == "masc":
         yield from _masc(settings)
     elif kind == "logistic":
@@ -103,6 +106,13 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _width(settings: Mapping[str, Any], unlimited: bool) -> Iterable[str]:
+    widest = settings["max_features"]
+    if not _whole(widest) and not (unlimited and widest is None):
+        also = ", or null" if unlimited else ""
+        yield f".max_features: {widest!r} is no width of a layer; allowed: whole numbers from 1{also}"
+
+
 def _masc(settings: Mapping[str, Any]) -> Iterable[str]:
     variance, n_axes = settings["variance"], settings["n_axes"]
     if not _number(variance) or not 0 < variance <= 1:
@@ -132,11 +142,9 @@ def _logistic(settings: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _discriminant(settings: Mapping[str, Any]) -> Iterable[str]:
-    shrinkage, widest = settings["shrinkage"], settings["max_features"]
+    shrinkage = settings["shrinkage"]
     if not _number(shrinkage) or not 0 < shrinkage <= 1:
         yield f".shrinkage: {shrinkage!r} is no share of the covariance; allowed: above 0, up to 1"
-    if not _whole(widest):
-        yield f".max_features: {widest!r} is no width of a layer; allowed: whole numbers from 1"
 
 
 def _neighbours(settings: Mapping[str, Any]) -> Iterable[str]:

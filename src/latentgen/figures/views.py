@@ -1,0 +1,133 @@
+"""What figures of geometry share: how the label views look, the epochs that stand for a run, and what footers say."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from latentgen import summary
+from latentgen.figures import panels, style
+from latentgen.figures.results import Results
+from latentgen.summary import RUN
+from latentgen.summary.selection import at_end, best
+
+#: Colour, marker and line style of each view, in the order of legends.
+LOOKS = {
+    "unpermuted": {"color": style.series_style(0)["color"], "marker": "o", "linestyle": "-"},
+    "permuted": {"color": style.series_style(3)["color"], "marker": "s", "linestyle": style.DASHED},
+    "restored": {"color": style.series_style(2)["color"], "marker": "D", "linestyle": style.DASH_DOT},
+    "test": {"color": "black", "marker": "^", "linestyle": "-"},
+}
+
+#: The capacity of points without structure.
+UNSTRUCTURED = {"color": "0.5", "linestyle": (0, (5, 2)), "linewidth": 0.7, "zorder": 1}
+UNSTRUCTURED_LABEL = "2/M, points without structure"
+
+#: Which examples are grouped by which labels.
+GROUPED = (
+    "Class manifolds are examples of a class in one view. Unpermuted: training examples whose given label is the true "
+    "one; permuted: mislabelled training examples, by the given label; restored: the same examples, by the true label; "
+    "test: test examples, by the true label. Each view describes its own examples; nothing is fitted on some and "
+    "scored on others."
+)
+
+# Fewer classes than this are few for a theory of many.
+_FEW = 20
+
+
+def handles(views: Iterable[str], *, joined: bool = True) -> list[Line2D]:
+    """Legend of the views, in their order; ``joined`` : whether marks are joined by lines."""
+    there = set(views)
+    return [
+        Line2D([], [], label=view, linewidth=0.9, markersize=3.2, markeredgewidth=0, **_joined(look, joined))
+        for view, look in LOOKS.items()
+        if view in there
+    ]
+
+
+def _joined(look: dict, joined: bool) -> dict:
+    return look if joined else {**look, "linestyle": ""}
+
+
+def rows(results: Results, metrics: Iterable[str], key: str = "geometry") -> pd.DataFrame:
+    """Rows of the geometry of these metrics, empty views included.
+
+    Raises ``ValueError`` where none has a value; ``key`` is the key of the configuration that asks for them.
+    """
+    found = results.geometry[results.geometry["metric"].isin(list(metrics))]
+    if found["value"].notna().sum() == 0:
+        raise ValueError(
+            f"the geometry table holds no value of {', '.join(metrics)}; see the configuration key {key!r}"
+        )
+    return found
+
+
+def epochs(geometry: pd.DataFrame, results: Results) -> pd.DataFrame:
+    """The best and the last epoch of each run among those of ``geometry``: columns of the run, ``at``, ``epoch``.
+
+    The best is where the network's own test accuracy is highest, an oracle choice; of equals the earliest. Raises
+    ``ValueError`` where the history lacks a run.
+    """
+    measured = geometry[[*RUN, "epoch"]].drop_duplicates()
+    own = summary.model_accuracy(results.history).merge(measured, on=[*RUN, "epoch"])
+    highest = best(own, own, ["epoch"])[[*RUN, "epoch"]] if not own.empty else own[[*RUN, "epoch"]]
+    lacking = len(measured[RUN].drop_duplicates()) - len(highest)
+    if lacking:
+        raise ValueError(
+            f"the history table holds no test accuracy of the network at any epoch with geometry for {lacking} runs; "
+            "make both tables of the same grid"
+        )
+    return pd.concat([highest.assign(at="best epoch"), at_end(measured).assign(at="last epoch")], ignore_index=True)
+
+
+def sizes(geometry: pd.DataFrame) -> list[str]:
+    """Sentences on classes, examples and margin, and on how far they bear the theory."""
+    there = geometry[geometry["n"] > 0]
+    kappas = " or ".join(f"{kappa:g}" for kappa in sorted(there["kappa"].dropna().unique()))
+    classes = panels.spanned(there["classes"])
+    text = [
+        f"P\xa0=\xa0{classes} classes, M\xa0=\xa0{panels.spanned(there['points'])} examples of each (one M for all "
+        f"views of a run), margin κ\xa0=\xa0{kappas}."
+    ]
+    if there["classes"].min() < _FEW:
+        few = there["classes"][there["classes"] < _FEW]
+        text.append(
+            f"The theory is one of many classes: with P\xa0=\xa0{panels.spanned(few)} its values are indicative only."
+        )
+    return text
+
+
+def missing(geometry: pd.DataFrame) -> list[str]:
+    """Sentences on views whose classes lack examples, and on undefined values."""
+    text = []
+    empty = geometry[geometry["n"] == 0]
+    if not empty.empty:
+        partly = set(geometry.loc[geometry["n"] > 0, ["view", "level"]].itertuples(index=False, name=None))
+        at: dict[str, list[str]] = {}
+        for view, level in sorted(set(empty[["view", "level"]].itertuples(index=False, name=None))):
+            at.setdefault(view, []).append(f"{level:g}" + " (some runs)" * ((view, level) in partly))
+        # Views that are empty at the same levels share a phrase.
+        phrases = []
+        for levels in dict.fromkeys(", ".join(at[view]) for view in LOOKS if view in at):
+            names = " and ".join(view for view in LOOKS if view in at and ", ".join(at[view]) == levels)
+            phrases.append(f"{names} at corruption {levels}")
+        text.append(f"Not drawn, some class having fewer than two examples: {'; '.join(phrases)}.")
+    undefined = geometry[(geometry["n"] > 0) & geometry["value"].isna()]
+    if not undefined.empty:
+        share = f"{len(undefined)} of {(geometry['n'] > 0).sum()}"
+        text.append(f"Undefined, so left out: {share} values of single runs.")
+    return text
+
+
+def stability(geometry: pd.DataFrame) -> list[str]:
+    """Sentence on how much capacities depend on random directions and on restarts."""
+    capacity = geometry[(geometry["metric"] == "capacity") & (geometry["value"] > 0)]
+    text = []
+    for column, what in (
+        ("error", "standard error over random directions"),
+        ("spread", "range over restarts of the search for centre axes"),
+    ):
+        relative = (capacity[column] / capacity["value"]).max()
+        if pd.notna(relative):
+            text.append(f"{what} at most {100 * relative:.2g}\xa0%")
+    return [f"Of a run's capacity: {', '.join(text)}."] if text else []

@@ -1,0 +1,179 @@
+"""Geometry of the layers of one checkpoint in all views."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from latentgen import seeds
+from latentgen.activations import INPUT, OUTPUT
+from latentgen.activations.sources import Stream
+from latentgen.datasets import Dataset
+from latentgen.geometry.centers import center_axes
+from latentgen.geometry.manifolds import DegenerateError, manifold_geometry
+from latentgen.geometry.measures import measures
+from latentgen.geometry.projection import Projection
+from latentgen.geometry.settings import LAST
+from latentgen.geometry.simulated import simulated_capacity
+from latentgen.geometry.views import View, views
+from latentgen.labels import RunLabels
+from latentgen.progress import log
+
+#: Metrics of the mean-field analysis.
+MEAN_FIELD = ("capacity", "radius", "dimension", "center_correlation", "center_axes")
+#: Those of `latentgen.geometry.measures`.
+STANDARD = (
+    "participation_ratio",
+    "axes_90",
+    "class_participation_ratio",
+    "within_distance",
+    "center_distance",
+    "separability",
+    "intrinsic_dimension",
+)
+#: Half width of a 95 % interval in standard errors.
+_HALF_WIDTH = 1.96
+
+
+class Analysis:
+    """Rows of `latentgen.tables.GEOMETRY`, without the columns of run, epoch and inputs, of what ``source`` has loaded.
+
+    Parameters
+    ----------
+    labels : of each data seed; settings : complete, see `latentgen.geometry.settings`
+    threads : over manifolds; results do not depend on it
+    """
+
+    def __init__(
+        self,
+        source: Stream,
+        labels: Mapping[int, RunLabels],
+        data: Dataset,
+        settings: Mapping[str, Any],
+        threads: int,
+    ):
+        self.source, self.settings, self.threads = source, settings, threads
+        self.layers = [*source.layers, OUTPUT]
+        self._views = {
+            seed: views(of_run, data.y_test, data.n_classes, settings["points"], seed)
+            for seed, of_run in labels.items()
+        }
+        width = settings["features"]
+        self._project = Projection(width, 0, source.device) if width is not None else lambda x: x
+        self._of_input: dict[tuple[int, str], list[dict[str, Any]]] = {}
+
+    def mean_field(self, data_seed: int) -> list[dict[str, Any]]:
+        """Mean-field analysis and standard measures of every layer in every view.
+
+        Directions are the same for all layers, views and epochs of a data seed, so that differences between them are
+        not those between draws.
+        """
+        rows = []
+        for view in self._views[data_seed]:
+            known = self._of_input.get((data_seed, view.name))
+            for layer, manifolds in self._manifolds(view, self.layers if known is None else self.layers[1:]):
+                found = self._analysed(manifolds, data_seed, f"{view.name}, {layer}")
+                found = [self._row(layer, view, *values) for values in found]
+                if layer == INPUT:  # equal at every epoch
+                    self._of_input[data_seed, view.name] = known = found
+                else:
+                    rows += found
+            rows += known
+        return sorted(rows, key=lambda row: row["depth"])
+
+    def simulated(self, data_seed: int) -> list[dict[str, Any]]:
+        """Capacity measured by random dichotomies, without the centre axes that theory removes, and with them.
+
+        Raises ``ValueError`` when settings name a layer that the model does not have.
+        """
+        settings, rows = self.settings["simulated"], []
+        wanted = {"all": self.layers, LAST: [self.source.layers[-1]]}.get(str(settings["layers"]), settings["layers"])
+        for name in set(wanted) - set(self.layers):
+            raise ValueError(f"geometry.simulated.layers: {name!r} is no layer of it; there are {self.layers}")
+        for view in self._views[data_seed]:
+            for layer, manifolds in self._manifolds(view, wanted):
+                for metric, removed in (("simulated_capacity", True), ("simulated_capacity_raw", False)):
+                    value, error = self._measured(manifolds, removed, data_seed) if manifolds else (None, None)
+                    rows.append(self._row(layer, view, metric, value, error))
+        return sorted(rows, key=lambda row: row["depth"])
+
+    def _manifolds(self, view: View, layers: Iterable[str]) -> Iterator[tuple[str, list[np.ndarray]]]:
+        """Each layer with (points, features) of every class, float64; no class where the view is empty."""
+        if not view.n:
+            yield from ((layer, []) for layer in layers)
+            return
+        layers = list(layers)
+        collected: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+        for _, parts in self.source.chunks(view.split, layers, examples=view.examples.ravel()):
+            for layer, part in parts.items():
+                collected[layer].append(self._project(part).cpu())
+        for layer in layers:
+            features = torch.cat(collected.pop(layer)).double().numpy()
+            yield layer, list(features.reshape(*view.examples.shape, -1))
+
+    def _analysed(self, manifolds, data_seed: int, where: str) -> Iterator[tuple]:
+        """(metric, value, error, spread, kappa) of one layer in one view."""
+        settings, kappa = self.settings, self.settings["kappa"]
+        if not all(np.isfinite(part).all() for part in manifolds):
+            log.warning("%s: activations are not finite, so nothing is defined", where)
+            manifolds = []
+        if not manifolds:
+            yield from ((metric, None, None, None, kappa) for metric in MEAN_FIELD)
+            yield from ((metric, None) for metric in STANDARD)
+            return
+        try:
+            result = manifold_geometry(
+                manifolds,
+                kappa=kappa,
+                n_t=settings["directions"],
+                seed=seeds.derive("geometry directions", data_seed),
+                n_restarts=settings["restarts"],
+                n_jobs=self.threads,
+            )
+        except DegenerateError as error:
+            log.info("%s: geometry is undefined: %s", where, error)
+            yield from ((metric, None, None, None, kappa) for metric in MEAN_FIELD)
+        else:
+            yield "capacity", result.capacity, result.capacity_error, result.capacity_spread, kappa
+            yield "radius", result.radius, None, result.radius_spread, kappa
+            yield "dimension", result.dimension, None, result.dimension_spread, kappa
+            yield "center_correlation", result.center_correlation, None, None, kappa
+            yield "center_axes", result.n_center_axes, None, None, kappa
+        found = measures(manifolds, self.source.device)
+        yield from ((metric, found[metric]) for metric in STANDARD)
+
+    def _measured(self, manifolds, removed: bool, data_seed: int) -> tuple[float, float]:
+        """Simulated capacity and its standard error, taken from the 95 % interval."""
+        mean = np.mean(np.concatenate(manifolds), axis=0)
+        points = [part - mean for part in manifolds]
+        if removed:
+            centers = np.stack([part.mean(0) for part in points])
+            seed = seeds.derive("geometry directions", data_seed)
+            axes = center_axes(centers, self.settings["restarts"], seed).axes
+            points = [part - part @ axes @ axes.T for part in points]
+        seed = seeds.derive("geometry dichotomies", data_seed)
+        found = simulated_capacity(points, self.settings["simulated"]["dichotomies"], seed)
+        return found.capacity, (found.interval[1] - found.interval[0]) / 2 / _HALF_WIDTH
+
+    def _row(self, layer: str, view: View, metric: str, value, error=None, spread=None, kappa=None) -> dict[str, Any]:
+        classes, points = view.examples.shape
+        return {
+            "layer": layer,
+            "depth": self.layers.index(layer),
+            "view": view.name,
+            "kappa": kappa,
+            "metric": metric,
+            "value": _number(value),
+            "error": _number(error),
+            "spread": _number(spread),
+            "n": view.n,
+            "classes": classes,
+            "points": points,
+            "unstructured": 2.0 / points if points else None,
+        }
+
+
+def _number(value) -> float | None:
+    """Null where a value is undefined, for NaN would spread through means."""
+    return None if value is None or not np.isfinite(value) else float(value)

@@ -1,0 +1,186 @@
+"""Geometry rows of a block of checkpoints, against the same analysis done by hand."""
+
+import numpy as np
+import pytest
+import torch
+from cells import MODEL, RUNS, train
+
+from latentgen import models, seeds, tables
+from latentgen.activations.sources import Stream
+from latentgen.geometry import manifold_geometry, simulated_capacity
+from latentgen.geometry.blocks import geometry_block
+from latentgen.geometry.centers import center_axes
+from latentgen.geometry.evaluate import MEAN_FIELD, STANDARD, Analysis
+from latentgen.geometry.measures import measures
+from latentgen.geometry.settings import complete
+from latentgen.geometry.views import VIEWS, views
+from latentgen.labels import RunLabels
+from latentgen.training.state import load_weights
+
+SETTINGS = complete({"points": 10, "directions": 30, "kappa": 0.1, "restarts": 2, "simulated": {"dichotomies": 20}})
+LAYERS = ["input", "fc1", "fc2", "fc3", "output"]
+
+
+@pytest.fixture(scope="module")
+def cell(tmp_path_factory, digits_folder):
+    folder = tmp_path_factory.mktemp("cell")
+    train(folder, digits_folder)
+    return folder
+
+
+def block(cell, digits_folder, block="0000-0099", settings=SETTINGS, kept=None):
+    common = (digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, kept)
+    return geometry_block(cell, RUNS, block, settings, *common)
+
+
+@pytest.fixture(scope="module")
+def rows(cell, digits_folder):
+    return block(cell, digits_folder).to_pandas()
+
+
+def features(cell, digits, seed, epoch, layer):
+    """(train, test) features, by calling the network's parts one after another."""
+    network = models.build("mlp_small", digits.in_shape, 10, 0).eval()
+    load_weights(network, cell / "checkpoints" / f"data{seed}-model0" / f"epoch-{epoch:04d}.safetensors")
+    found = []
+    for images in (digits.x_train, digits.x_test):
+        x = (torch.from_numpy(np.array(images)).float() / digits.pixel_max - digits.mean) / digits.std
+        if layer == "input":
+            found.append(x.flatten(1).double().numpy())
+            continue
+        with torch.no_grad():
+            for name, module in network.named_children():
+                x = module(x)
+                if layer != "output" and name == network.probed[layer]:
+                    break
+        found.append(x.flatten(1).double().numpy())
+    return found
+
+
+def test_there_is_a_row_for_every_layer_view_and_metric(rows):
+    assert list(rows.columns) == tables.GEOMETRY.names
+    mean_field = rows[~rows["metric"].str.startswith("simulated")]
+    counts = mean_field.groupby(["data_seed", "epoch", "layer", "depth", "view", "metric"]).size()
+    assert len(counts) == 2 * 3 * len(LAYERS) * len(VIEWS) * len(MEAN_FIELD + STANDARD)
+    assert set(counts) == {1}
+    assert rows.groupby("depth")["layer"].unique().str[0].tolist() == LAYERS
+    assert rows["points"].unique().tolist() == [10] and rows["n"].unique().tolist() == [100]
+    assert rows["unstructured"].unique().tolist() == [0.2]
+    assert rows["value"].notna().all()
+    assert set(rows.loc[rows["kappa"].notna(), "metric"]) == set(MEAN_FIELD)
+
+
+@pytest.mark.parametrize("layer, view, seed", [("fc2", "restored", 0), ("output", "test", 1), ("input", "permuted", 1)])
+def test_values_are_those_of_the_sampled_examples(cell, digits, digits_folder, rows, layer, view, seed):
+    labels = RunLabels.read(cell / "labels.parquet", seed)
+    found = views(labels, digits.y_test, 10, 10, seed)
+    chosen = next(one for one in found if one.name == view)
+    train_features, test_features = features(cell, digits, seed, 4, layer)
+    of = {"train": train_features, "test": test_features}[chosen.split]
+    manifolds = [of[examples] for examples in chosen.examples]
+    stream_seed = seeds.derive("geometry directions", seed)
+    expected = manifold_geometry(manifolds, kappa=0.1, n_t=30, seed=stream_seed, n_restarts=2)
+    here = rows[(rows["epoch"] == 4) & (rows["layer"] == layer) & (rows["view"] == view) & (rows["data_seed"] == seed)]
+    here = here.set_index("metric")
+    assert here["value"]["capacity"] == pytest.approx(expected.capacity, rel=1e-4)
+    assert here["error"]["capacity"] == pytest.approx(expected.capacity_error, rel=1e-4)
+    assert here["value"]["radius"] == pytest.approx(expected.radius, rel=1e-4)
+    assert here["value"]["dimension"] == pytest.approx(expected.dimension, rel=1e-4)
+    assert here["value"]["center_correlation"] == pytest.approx(expected.center_correlation, rel=1e-4)
+    assert here["value"]["center_axes"] == expected.n_center_axes
+    for metric, value in measures(manifolds).items():
+        assert here["value"][metric] == pytest.approx(value, rel=1e-3), metric
+
+
+def test_capacity_is_simulated_at_the_last_epoch_on_the_last_layer_with_and_without_centre_axes(cell, digits, rows):
+    simulated = rows[rows["metric"].str.startswith("simulated")]
+    assert simulated["epoch"].unique().tolist() == [4] and simulated["layer"].unique().tolist() == ["fc3"]
+    assert len(simulated) == 2 * len(VIEWS) * 2
+    assert (simulated["error"] > 0).all()
+    found = views(RunLabels.read(cell / "labels.parquet", 0), digits.y_test, 10, 10, 0)
+    of = features(cell, digits, 0, 4, "fc3")[1]
+    points = [of[examples] for examples in found[-1].examples]
+    mean = np.concatenate(points).mean(0)
+    centers = np.stack([part.mean(0) for part in points]) - mean
+    axes = center_axes(centers, 2, seeds.derive("geometry directions", 0)).axes
+    removed = [(part - mean) - (part - mean) @ axes @ axes.T for part in points]
+    seed = seeds.derive("geometry dichotomies", 0)
+    here = simulated[(simulated["view"] == "test") & (simulated["data_seed"] == 0)].set_index("metric")["value"]
+    assert here["simulated_capacity"] == pytest.approx(simulated_capacity(removed, 20, seed).capacity, rel=0.02)
+    assert here["simulated_capacity_raw"] == pytest.approx(simulated_capacity(points, 20, seed).capacity, rel=0.02)
+
+
+def test_the_input_has_one_geometry_at_all_epochs(rows):
+    of_input = rows[rows["layer"] == "input"].groupby(["data_seed", "view", "metric"])["value"]
+    assert (of_input.nunique() == 1).all()
+    assert (of_input.size() == 3).all()
+
+
+def test_rows_that_are_known_are_kept(cell, digits_folder, rows, tmp_path, monkeypatch):
+    kept = tmp_path / "kept.parquet"
+    first = block(cell, digits_folder, kept=kept)
+    monkeypatch.setattr(Analysis, "mean_field", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr(Analysis, "simulated", lambda *_: pytest.fail("computed again"))
+    assert block(cell, digits_folder, kept=kept).equals(first)
+    without = block(cell, digits_folder, settings=SETTINGS | {"simulated": None}, kept=kept).to_pandas()
+    assert len(without) == len(rows) - 16
+
+
+def test_other_settings_compute_anew(cell, digits_folder, tmp_path, rows):
+    kept = tmp_path / "kept.parquet"
+    block(cell, digits_folder, kept=kept)
+    other = block(cell, digits_folder, settings=SETTINGS | {"points": 6, "simulated": None}, kept=kept).to_pandas()
+    assert other["points"].unique().tolist() == [6]
+
+
+def test_a_block_past_the_end_is_empty(cell, digits_folder):
+    found = block(cell, digits_folder, block="0100-0199")
+    assert len(found) == 0 and found.schema.equals(tables.GEOMETRY)
+
+
+def test_wide_layers_are_projected(cell, digits_folder, rows):
+    settings = SETTINGS | {"features": 20, "simulated": None}
+    projected = block(cell, digits_folder, settings=settings).to_pandas()
+    index = ["data_seed", "epoch", "layer", "view", "metric"]
+    both = projected.set_index(index)["value"].to_frame("projected").join(rows.set_index(index)["value"])
+    capacity = both.xs("capacity", level="metric")
+    assert (capacity.xs("output", level="layer")["projected"] == capacity.xs("output", level="layer")["value"]).all()
+    wide = capacity.xs("input", level="layer")
+    assert (wide["projected"] != wide["value"]).all()
+    assert (np.abs(wide["projected"] / wide["value"] - 1) < 0.5).all()
+
+
+def analysis(digits, network, labels, **settings):
+    source = Stream(network, digits, torch.device("cpu"))
+    return Analysis(source, {0: labels}, digits, SETTINGS | settings, threads=1)
+
+
+def test_a_run_without_noise_has_two_empty_views(digits):
+    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0))
+    network = models.build("mlp_small", digits.in_shape, 10, 0)
+    found = analysis(digits, network, labels).mean_field(0) + analysis(digits, network, labels).simulated(0)
+    for row in found:
+        empty = row["view"] in ("permuted", "restored")
+        assert (row["value"] is None) == empty and row["n"] == (0 if empty else 100)
+        assert row["points"] == (0 if empty else 10) and (row["unstructured"] is None) == empty
+
+
+@pytest.mark.parametrize("spoil", [torch.zeros_like, lambda weight: torch.full_like(weight, torch.nan)])
+def test_layers_without_geometry_have_null_values(digits, spoil):
+    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0))
+    network = models.build("mlp_small", digits.in_shape, 10, 0)
+    with torch.no_grad():
+        for parameter in network.get_submodule("fc2").parameters():
+            parameter.copy_(spoil(parameter))
+    rows = {(row["layer"], row["view"], row["metric"]): row for row in analysis(digits, network, labels).mean_field(0)}
+    for metric in MEAN_FIELD:
+        assert rows["fc1", "test", metric]["value"] is not None
+        assert rows["fc2", "test", metric]["value"] is None and rows["fc2", "test", metric]["n"] == 100
+
+
+def test_an_unknown_layer_is_refused_by_name(digits):
+    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0))
+    network = models.build("mlp_small", digits.in_shape, 10, 0)
+    settings = {"simulated": {"epochs": ["last"], "layers": ["fc9"], "dichotomies": 10}}
+    with pytest.raises(ValueError, match="geometry.simulated.layers: 'fc9'.*fc1"):
+        analysis(digits, network, labels, **settings).simulated(0)
