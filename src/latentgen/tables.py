@@ -100,9 +100,9 @@ PROBES = pa.schema(
     ]
 )
 
-#: Geometry of class manifolds of one layer at one checkpoint. ``view`` says which examples are grouped by which of their
-#: labels: unpermuted, permuted, restored, test. Metrics are capacity, radius, dimension, center_correlation and
-#: center_axes (mean-field theory at margin ``kappa``), simulated_capacity (centre axes removed, as in theory) and
+#: Geometry of class manifolds of one layer at one checkpoint. ``view`` says which examples are grouped by which of
+#: their labels: unpermuted, permuted, restored, test. Metrics are capacity, radius, dimension (mean-field theory at
+#: margin ``kappa``), center_correlation, center_axes, simulated_capacity (centre axes removed, as in theory) and
 #: simulated_capacity_raw (not), participation_ratio, axes_90, class_participation_ratio, within_distance,
 #: center_distance, separability, intrinsic_dimension. ``error`` is the standard error over random directions or
 #: dichotomies, ``spread`` the range over restarts of the search for centre axes; null where there is none. ``classes``

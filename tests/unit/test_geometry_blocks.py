@@ -1,6 +1,10 @@
 """Geometry rows of a block of checkpoints, against the same analysis done by hand."""
 
+import shutil
+
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from cells import MODEL, RUNS, train
@@ -67,47 +71,65 @@ def test_there_is_a_row_for_every_layer_view_and_metric(rows):
     assert rows["points"].unique().tolist() == [10] and rows["n"].unique().tolist() == [100]
     assert rows["unstructured"].unique().tolist() == [0.2]
     assert rows["value"].notna().all()
-    assert set(rows.loc[rows["kappa"].notna(), "metric"]) == set(MEAN_FIELD)
+    assert set(rows.loc[rows["kappa"].notna(), "metric"]) == {"capacity", "radius", "dimension"}
 
 
-@pytest.mark.parametrize("layer, view, seed", [("fc2", "restored", 0), ("output", "test", 1), ("input", "permuted", 1)])
-def test_values_are_those_of_the_sampled_examples(cell, digits, digits_folder, rows, layer, view, seed):
-    labels = RunLabels.read(cell / "labels.parquet", seed)
-    found = views(labels, digits.y_test, 10, 10, seed)
+def of_examples(cell, digits, seed, layer, view):
+    """Manifolds of a view after epoch 4, taken from the features of all examples."""
+    found = views(RunLabels.read(cell / "labels.parquet", seed), digits.y_test, 10, 10, seed)
     chosen = next(one for one in found if one.name == view)
     train_features, test_features = features(cell, digits, seed, 4, layer)
     of = {"train": train_features, "test": test_features}[chosen.split]
-    manifolds = [of[examples] for examples in chosen.examples]
+    return [of[examples] for examples in chosen.examples]
+
+
+def at_last_epoch(rows, seed, layer, view):
+    here = rows[(rows["epoch"] == 4) & (rows["layer"] == layer) & (rows["view"] == view) & (rows["data_seed"] == seed)]
+    return here.set_index("metric")
+
+
+@pytest.mark.parametrize("layer, view, seed", [("fc2", "restored", 0), ("output", "test", 1), ("input", "permuted", 1)])
+def test_measures_are_those_of_the_sampled_examples(cell, digits, rows, layer, view, seed):
+    here = at_last_epoch(rows, seed, layer, view)
+    for metric, value in measures(of_examples(cell, digits, seed, layer, view)).items():
+        assert here["value"][metric] == pytest.approx(value, rel=1e-3), metric
+
+
+# Not on ten features of the output: there the search for centre axes may end elsewhere after a change of rounding.
+@pytest.mark.parametrize("layer, view, seed", [("fc2", "restored", 0), ("input", "permuted", 1)])
+def test_values_are_those_of_the_sampled_examples(cell, digits, rows, layer, view, seed):
+    manifolds = of_examples(cell, digits, seed, layer, view)
     stream_seed = seeds.derive("geometry directions", seed)
     expected = manifold_geometry(manifolds, kappa=0.1, n_t=30, seed=stream_seed, n_restarts=2)
-    here = rows[(rows["epoch"] == 4) & (rows["layer"] == layer) & (rows["view"] == view) & (rows["data_seed"] == seed)]
-    here = here.set_index("metric")
+    here = at_last_epoch(rows, seed, layer, view)
     assert here["value"]["capacity"] == pytest.approx(expected.capacity, rel=1e-4)
     assert here["error"]["capacity"] == pytest.approx(expected.capacity_error, rel=1e-4)
     assert here["value"]["radius"] == pytest.approx(expected.radius, rel=1e-4)
     assert here["value"]["dimension"] == pytest.approx(expected.dimension, rel=1e-4)
     assert here["value"]["center_correlation"] == pytest.approx(expected.center_correlation, rel=1e-4)
     assert here["value"]["center_axes"] == expected.n_center_axes
-    for metric, value in measures(manifolds).items():
-        assert here["value"][metric] == pytest.approx(value, rel=1e-3), metric
+    for name in ("capacity", "radius", "dimension"):
+        assert here["spread"][name] == pytest.approx(getattr(expected, f"{name}_spread"), rel=1e-2, abs=1e-6)
 
 
 def test_capacity_is_simulated_at_the_last_epoch_on_the_last_layer_with_and_without_centre_axes(cell, digits, rows):
     simulated = rows[rows["metric"].str.startswith("simulated")]
     assert simulated["epoch"].unique().tolist() == [4] and simulated["layer"].unique().tolist() == ["fc3"]
     assert len(simulated) == 2 * len(VIEWS) * 2
-    assert (simulated["error"] > 0).all()
-    found = views(RunLabels.read(cell / "labels.parquet", 0), digits.y_test, 10, 10, 0)
-    of = features(cell, digits, 0, 4, "fc3")[1]
-    points = [of[examples] for examples in found[-1].examples]
+    assert (simulated["error"].dropna() > 0).all()
+    points = of_examples(cell, digits, 0, "fc3", "test")
     mean = np.concatenate(points).mean(0)
     centers = np.stack([part.mean(0) for part in points]) - mean
     axes = center_axes(centers, 2, seeds.derive("geometry directions", 0)).axes
     removed = [(part - mean) - (part - mean) @ axes @ axes.T for part in points]
     seed = seeds.derive("geometry dichotomies", 0)
-    here = simulated[(simulated["view"] == "test") & (simulated["data_seed"] == 0)].set_index("metric")["value"]
-    assert here["simulated_capacity"] == pytest.approx(simulated_capacity(removed, 20, seed).capacity, rel=0.02)
-    assert here["simulated_capacity_raw"] == pytest.approx(simulated_capacity(points, 20, seed).capacity, rel=0.02)
+    here = simulated[(simulated["view"] == "test") & (simulated["data_seed"] == 0)].set_index("metric")
+    for metric, manifolds in (("simulated_capacity", removed), ("simulated_capacity_raw", points)):
+        # A rotation, which rounding may cause, is another draw of the projections: equal up to chance.
+        expected = simulated_capacity(manifolds, 20, seed)
+        error = np.diff(expected.interval)[0] / 2 / 1.96
+        assert abs(here["value"][metric] - expected.capacity) < 3 * error
+        assert here["error"][metric] == pytest.approx(error, rel=0.8)
 
 
 def test_the_input_has_one_geometry_at_all_epochs(rows):
@@ -126,11 +148,56 @@ def test_rows_that_are_known_are_kept(cell, digits_folder, rows, tmp_path, monke
     assert len(without) == len(rows) - 16
 
 
-def test_other_settings_compute_anew(cell, digits_folder, tmp_path, rows):
+def computed(cell, digits_folder, kept, monkeypatch, settings=SETTINGS):
+    """Calls of the two analyses that a block takes beside what is kept."""
+    calls = {"mean_field": 0, "simulated": 0}
+
+    def counting(name, method):
+        def call(self, data_seed):
+            calls[name] += 1
+            return method(self, data_seed)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in calls:
+            patch.setattr(Analysis, name, counting(name, getattr(Analysis, name)))
+        block(cell, digits_folder, settings=settings, kept=kept)
+    return calls
+
+
+OTHER = [
+    ({"points": 6}, 6, 2),
+    ({"directions": 20}, 6, 0),
+    ({"kappa": 0.2}, 6, 0),
+    ({"restarts": 1}, 6, 2),
+    ({"features": 20}, 6, 2),
+    ({"simulated": SETTINGS["simulated"] | {"dichotomies": 12}}, 0, 2),
+    ({"simulated": SETTINGS["simulated"] | {"layers": ["fc1"]}}, 0, 2),
+    ({"simulated": SETTINGS["simulated"] | {"epochs": [1, "last"]}}, 0, 2),
+]
+
+
+@pytest.mark.parametrize(("settings", "mean_field", "simulated"), OTHER)
+def test_what_depends_on_a_setting_is_computed_anew(
+    cell, digits_folder, rows, tmp_path, monkeypatch, settings, mean_field, simulated
+):
     kept = tmp_path / "kept.parquet"
-    block(cell, digits_folder, kept=kept)
-    other = block(cell, digits_folder, settings=SETTINGS | {"points": 6, "simulated": None}, kept=kept).to_pandas()
-    assert other["points"].unique().tolist() == [6]
+    tables.write(pa.Table.from_pandas(rows, tables.GEOMETRY, preserve_index=False), kept)
+    calls = computed(cell, digits_folder, kept, monkeypatch, SETTINGS | settings)
+    assert calls == {"mean_field": mean_field, "simulated": simulated}
+
+
+def test_other_labels_compute_anew(cell, digits_folder, rows, tmp_path, monkeypatch):
+    changed = pq.read_table(cell / "labels.parquet").to_pandas()
+    first = changed.index[changed["data_seed"] == 0][0]
+    changed.loc[first, "given_label"] = (changed.loc[first, "given_label"] + 1) % 10
+    other = tmp_path / "cell"
+    shutil.copytree(cell, other)
+    tables.write(pa.Table.from_pandas(changed, tables.LABELS, preserve_index=False), other / "labels.parquet")
+    kept = tmp_path / "kept.parquet"
+    tables.write(pa.Table.from_pandas(rows, tables.GEOMETRY, preserve_index=False), kept)
+    assert computed(other, digits_folder, kept, monkeypatch) == {"mean_field": 3, "simulated": 1}  # those of seed 0
 
 
 def test_a_block_past_the_end_is_empty(cell, digits_folder):
@@ -172,10 +239,13 @@ def test_layers_without_geometry_have_null_values(digits, spoil):
     with torch.no_grad():
         for parameter in network.get_submodule("fc2").parameters():
             parameter.copy_(spoil(parameter))
-    rows = {(row["layer"], row["view"], row["metric"]): row for row in analysis(digits, network, labels).mean_field(0)}
+    found = analysis(digits, network, labels)
+    rows = {(row["layer"], row["view"], row["metric"]): row for row in found.mean_field(0)}
     for metric in MEAN_FIELD:
         assert rows["fc1", "test", metric]["value"] is not None
         assert rows["fc2", "test", metric]["value"] is None and rows["fc2", "test", metric]["n"] == 100
+    for row in found.simulated(0):  # on fc3, which has nothing to go on either
+        assert (row["value"], row["error"]) == (None, None)
 
 
 def test_an_unknown_layer_is_refused_by_name(digits):
@@ -183,4 +253,4 @@ def test_an_unknown_layer_is_refused_by_name(digits):
     network = models.build("mlp_small", digits.in_shape, 10, 0)
     settings = {"simulated": {"epochs": ["last"], "layers": ["fc9"], "dichotomies": 10}}
     with pytest.raises(ValueError, match="geometry.simulated.layers: 'fc9'.*fc1"):
-        analysis(digits, network, labels, **settings).simulated(0)
+        analysis(digits, network, labels, **settings)  # before anything is computed

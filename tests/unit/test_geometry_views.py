@@ -47,6 +47,24 @@ def test_examples_are_distinct_fixed_by_the_seed_and_nested_in_the_number_of_poi
     assert any((view.examples != other[name].examples).any() for name, view in many.items())
 
 
+def test_views_are_drawn_apart():
+    """Views with equally many members would otherwise take the same places among them."""
+    right = np.repeat([0, 1], 20)
+    labels = RunLabels(np.tile(right, 2), np.concatenate([right, 1 - right]), np.arange(80), np.arange(0))
+    found, _ = by_name(labels, test=right, points=10)
+    unpermuted, permuted = (found[name].examples for name in ("unpermuted", "permuted"))
+    assert (unpermuted < 40).all() and (permuted >= 40).all()
+    assert not (unpermuted == permuted - 40).all()
+
+
+def test_a_small_class_is_named_where_it_bounds_the_points(caplog):
+    by_name(points=5)
+    assert "view test bounds the points of all views: class 0 has 3 examples" in caplog.text
+    caplog.clear()
+    by_name(points=3)
+    assert not caplog.text
+
+
 def test_views_without_wrong_labels_are_empty_and_do_not_shrink_the_others():
     found, size = by_name(RunLabels(TRUE, TRUE, np.arange(20), np.arange(20, 24)))
     assert size == 3

@@ -86,8 +86,8 @@ def test_a_range_of_seeds_is_one_cell_of_many_runs():
 def test_probes_are_filled_in_with_how_they_are_used():
     config = changed("defaults.probes.masc", {"kind": "masc", "fit_labels": True, "score": ["train"], "family": "own"})
     cell = load(config).cells[0]
-    velpic = {"kind": "velpic", "family": "moments", "fit_labels": "given", "score": ["test"], "batch_norm": "running"}
-    assert cell.settings["probes"]["velpic"] == velpic
+    plain = {"family": "moments", "fit_labels": "given", "score": ["test"], "batch_norm": "running"}
+    assert cell.settings["probes"]["velpic"] == {"kind": "velpic", "max_features": None, **plain}
     masc = cell.settings["probes"]["masc"]
     assert (masc["fit_labels"], masc["score"]) == ("true", ["train"])  # YAML reads an unquoted true as a truth value
     assert set(cell.families) == {"own", "moments"} and "family" not in cell.families["own"]["masc"]
@@ -128,11 +128,14 @@ def test_geometry_is_filled_in_merged_and_dropped():
 
 
 def test_a_probe_name_means_one_probe_in_all_entries():
-    """Where a probe is scored, and which job fits it, may differ."""
+    """On which layers it is fitted, where it is scored, and which job fits it, may differ."""
     config = changed("grid.0.model", "mlp_small")
-    same = {"kind": "masc", "score": ["test", "train"], "family": "own"}
+    same = {"kind": "masc", "score": ["test", "train"], "family": "own", "max_features": 512}
     config["grid"].append({"model": "cnn_small", "probes": {"masc": same}})
-    assert load(config).probes["masc"]["variance"] == 0.99
+    loaded = load(config)
+    assert loaded.probes["masc"]["variance"] == 0.99
+    widest = {cell.model: cell.settings["probes"]["masc"]["max_features"] for cell in loaded.cells}
+    assert widest == {"mlp_small": None, "cnn_small": 512}
     for key, value in (("variance", 0.5), ("fit_labels", "true"), ("batch_norm", "example")):
         config["grid"][1]["probes"] = {"masc": {"kind": "masc", key: value}}
         with pytest.raises(grid.ConfigError, match="probes.masc: two entries mean different probes by this name"):
@@ -291,6 +294,7 @@ REFUSALS = [
     ("grid.0", {"model": "mlp_small", **TRUE_RELABEL}, [".relabel.probe: 'clean'", "given labels", "masc, velpic"]),
     ("grid.0.geometry", {"point": 9}, ["geometry.point: unknown key", "did you mean 'points'"]),
     ("grid.0.geometry", {"points": 1}, ["geometry.points", "1 is less than the minimum of 2"]),
+    ("grid.0.geometry", {"kappa": float("inf")}, [".geometry.kappa: inf", "from 0"]),
     ("grid.0.geometry", {"kappa": -1}, ["geometry.kappa", "-1"]),
     ("grid.0.geometry", {"simulated": {"epochs": ["best"]}}, ["simulated.epochs[0]", "'best'", "'last'"]),
     ("grid.0.geometry", {"simulated": {"epochs": [3]}}, [".geometry.simulated.epochs: 3", "saved_epochs", "'last'"]),

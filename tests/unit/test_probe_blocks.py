@@ -11,7 +11,7 @@ from cells import MODEL, RUNS, train
 from latentgen import checkpoints, labels, noise, tables
 from latentgen.activations.dumps import dump_block, dump_layer, stream
 from latentgen.activations.sources import Stream
-from latentgen.probes import MASC, LogisticProbe, VeLPIC, blocks, kinds
+from latentgen.probes import MASC, LogisticProbe, VeLPIC, blocks, kinds, passes
 from latentgen.probes.blocks import probe_block
 from latentgen.training.recipe import Recipe
 
@@ -126,6 +126,43 @@ def test_label_settings_are_the_estimators_own_by_hand(cell, digits_folder, digi
 def test_a_probe_for_narrow_layers_leaves_wide_ones_out(cell, digits_folder):
     family = {"qda": kinds.complete({"kind": "qda", "max_features": 200})}
     assert set(probe(cell, digits_folder, family=family)["layer"].to_pylist()) == {"input", "fc1"}
+
+
+LIMITED = {
+    "masc": kinds.complete({"kind": "masc", "variance": 0.9, "max_features": 128}),
+    "velpic": kinds.complete({"kind": "velpic", "max_features": 255}),
+}
+
+
+def test_the_widest_layers_have_no_rows_and_the_others_the_same_ones(cell, digits_folder):
+    """The limit itself is not too wide: fc1 has 128 features, fc2 and fc3 have 256."""
+    limited = probe(cell, digits_folder, family=LIMITED).to_pandas().drop(columns="inputs")
+    unlimited = probe(cell, digits_folder, family={name: PROBES[name] for name in LIMITED}).to_pandas()
+    narrow = unlimited[unlimited.layer.isin(["input", "fc1"])].drop(columns="inputs").reset_index(drop=True)
+    assert set(unlimited.layer) == {"input", "fc1", "fc2", "fc3"} and set(limited.probe) == set(LIMITED)
+    assert limited.equals(narrow)
+
+
+@pytest.mark.parametrize(
+    ("others", "of_wide"),
+    [({}, None), ({"nearest_mean": {"kind": "nearest_mean"}}, set()), ({"lda": {"kind": "lda"}}, {"scatter"})],
+    ids=["none", "nearest_mean", "lda"],
+)
+def test_moments_of_layers_that_are_too_wide_are_not_collected(cell, digits_folder, monkeypatch, others, of_wide):
+    """Beside probes that are meant for wide layers, only what those read is."""
+    collected = {}
+
+    class Noting(passes.ClassMoments):
+        def __init__(self, n_features, *rest, second, **named):
+            collected.setdefault(n_features, set()).add(frozenset(second))
+            super().__init__(n_features, *rest, second=second, **named)
+
+    monkeypatch.setattr(passes, "ClassMoments", Noting)
+    others = {name: kinds.complete(settings) for name, settings in others.items()}
+    frame = probe(cell, digits_folder, family={**LIMITED, **others}).to_pandas()
+    wide = {} if of_wide is None else {256: {frozenset(of_wide)}}
+    assert collected == {width: {frozenset({"gram"} | (of_wide or set()))} for width in (64, 128)} | wide
+    assert set(frame[frame.layer == "fc2"].probe) == set(others)
 
 
 def test_depth_follows_the_model_and_every_layer_is_there(cell, digits_folder):

@@ -353,6 +353,14 @@ def test_kinds_have_the_defaults_of_their_estimators(kind):
     assert kinds.complete({"kind": kind})["family"] == ("neighbours" if kind == "knn" else "moments")
 
 
+@pytest.mark.parametrize("kind", ["masc", "velpic"])
+def test_subspace_probes_are_meant_for_every_width_unless_settings_say_otherwise(kind):
+    assert kinds.complete({"kind": kind})["max_features"] is None
+    for widest in (None, 1, 8192):
+        probe = {"kind": kind, "max_features": widest}
+        assert list(kinds.errors(probe)) == [] and kinds.complete(probe)["max_features"] == widest
+
+
 def test_widths_that_the_discriminants_are_meant_for():
     assert kinds.complete({"kind": "lda"})["max_features"] == 4096
     assert kinds.complete({"kind": "qda"})["max_features"] == 512
@@ -367,6 +375,10 @@ def test_widths_that_the_discriminants_are_meant_for():
         ({"kind": "qda", "shrinkage": True}, [".shrinkage", "True"]),
         ({"kind": "lda", "max_features": 0}, [".max_features", "0", "from 1"]),
         ({"kind": "qda", "max_features": None}, [".max_features", "None", "from 1"]),
+        ({"kind": "masc", "max_features": 0}, [".max_features: 0 is no width of a layer", "from 1, or null"]),
+        ({"kind": "velpic", "max_features": 0.5}, [".max_features: 0.5 is no width of a layer", "from 1, or null"]),
+        ({"kind": "velpic", "max_features": True}, [".max_features: True is no width of a layer"]),
+        ({"kind": "nearest_mean", "max_features": 512}, [".max_features: unknown key", "nearest_mean"]),
         ({"kind": "knn", "n_neighbors": 0}, [".n_neighbors", "0", "from 1"]),
         ({"kind": "knn", "n_neighbors": True}, [".n_neighbors", "True", "from 1"]),
         ({"kind": "nearest_mean", "variance": 0.9}, [".variance", "nearest_mean"]),

@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 import yaml
 
@@ -17,26 +18,31 @@ RECIPE = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "batch_siz
 #: The CNN does not start with that one; this is that of Ketha & Ramaswamy (TMLR 2026) for it, but shuffled.
 OF_CNN = {"optimizer": "adam", "learning_rate": 2e-4, "momentum": 0.0, "batch_size": 128, "shuffle": True}
 
-EVERY = list(range(201))
-SOME = [0, 1, 2, *range(4, 21, 2), *range(25, 501, 5)]
+#: With a hundred classes, whose geometry is dear, and with ten.
+HUNDRED = [*range(21), *range(25, 201, 5)]
+TEN = [0, 1, 2, *range(4, 21, 2), *range(25, 501, 5)]
 
 #: File → data set, model → (factory, options), noise, most epochs, kept epochs, features of the geometry.
 VGG = {"vgg16": ("vgg16", {}), "vgg16-bn": ("vgg16", {"batch_norm": True})}
 GRIDS = {
-    "vgg16-cifar100": ("cifar100", VGG, "uniform", 200, EVERY, 5000),
-    "vgg16-cifar100-exclude-true": ("cifar100", VGG, "exclude_true", 200, EVERY, 5000),
-    "resnet18-cifar100": ("cifar100", {"resnet18": ("resnet18", {})}, "uniform", 200, EVERY, 5000),
+    "vgg16-cifar100": ("cifar100", VGG, "uniform", 200, HUNDRED, 5000),
+    "vgg16-cifar100-exclude-true": ("cifar100", VGG, "exclude_true", 200, HUNDRED, 5000),
+    "resnet18-cifar100": ("cifar100", {"resnet18": ("resnet18", {})}, "uniform", 200, HUNDRED, 5000),
     "vgg16-cifar10": (
         "cifar10",
         {"vgg16-narrow": ("vgg16", {"batch_norm": True, "width": 16})},
         "uniform",
         500,
-        SOME,
+        TEN,
         None,
     ),
-    "cnn-mnist": ("mnist", {"cnn": ("cnn", {})}, "uniform", 500, SOME, None),
+    "cnn-mnist": ("mnist", {"cnn": ("cnn", {})}, "uniform", 500, TEN, None),
 }
 FILES = pytest.mark.parametrize("name", GRIDS)
+
+#: Features of the widest layer that probes decompose, where there is a limit.
+WIDEST = 8192
+LIMIT = {name: None if name in ("resnet18-cifar100", "cnn-mnist") else WIDEST for name in GRIDS}
 
 #: Data set → training examples, classes, image.
 DATA = {
@@ -118,8 +124,8 @@ def test_geometry_and_probes(grids, name):
         probes = cell.settings["probes"]
         plain = {"fit_labels": "given", "batch_norm": "running", "score": ["test"], "family": "moments"}
         assert probes == {
-            "masc": {"kind": "masc", "variance": 0.99, "n_axes": None, **plain},
-            "velpic": {"kind": "velpic", **plain},
+            "masc": {"kind": "masc", "variance": 0.99, "n_axes": None, "max_features": LIMIT[name], **plain},
+            "velpic": {"kind": "velpic", "max_features": LIMIT[name], **plain},
         }
         assert cell.settings["interventions"] == {}
 
@@ -145,35 +151,156 @@ def test_the_comment_states_runs_checkpoints_and_bytes(grids, name):
     assert int(stated[4]) == blocks
 
 
-@pytest.mark.parametrize(
-    ("name", "feature_count", "rows", "axes"),
-    [
-        ("vgg16-cifar100", "310,784", 62, 124),
-        ("resnet18-cifar100", "50,688", 10, 20),
-        ("vgg16-cifar10", "80,000", 10, 20),
-    ],
-)
-def test_the_comment_states_the_memory_of_masc(grids, name, feature_count, rows, axes):
-    """Examples of a class are kept in float32 while they are no more than the features; their axes are float64."""
-    import torch
-    from torch import nn
+@FILES
+def test_a_job_has_as_few_checkpoints_as_it_has_time_for(grids, name):
+    """With a hundred classes ten take two hours; with ten classes a job is one of probes first of all."""
+    hundred = DATA[GRIDS[name][0]][1] == 100
+    for cell in grids[name].cells:
+        spans = [tuple(map(int, block.split("-"))) for block in cell.blocks]
+        most = max(sum(first <= epoch <= last for epoch in cell.saved_epochs) for first, last in spans)
+        assert most == (10 if hundred else 28)
+    assert ("a job has at most 10 checkpoints" in (FOLDER / f"{name}.yaml").read_text()) == hundred
 
-    cell = grids[name].cells[0]
-    examples, classes, shape = DATA[cell.dataset]
+
+@pytest.mark.parametrize("name", ["vgg16-cifar100", "resnet18-cifar100"])
+def test_the_comment_states_what_geometry_costs_at_every_epoch_and_at_those_kept(grids, name):
+    cell, text = grids[name].cells[0], comment(name)
+    stated = re.search(
+        r"about (\d+) s of a CPU core for each of (\d+) layers in 4 views, "
+        r"which is (\d+) h a run for all 200 epochs",
+        text,
+    )
+    seconds, layers, hours = map(int, stated.groups())
+    assert layers == len(widths(cell)) + 1  # the output
+    assert round(201 * 4 * layers * seconds / 3600) == hours
+    some = re.search(r"(\d+) h at that rate, and (\S+) h for a job of 10 checkpoints", text)
+    assert int(some[1]) == round(len(cell.saved_epochs) * 4 * layers * seconds / 3600)
+    assert some[2] == f"{10 * 4 * layers * seconds / 3600:.1f}"
+
+
+def widths(cell):
+    """Features of the input and of each probed layer."""
+    import torch
+
+    _, classes, shape = DATA[cell.dataset]
     declared = cell.declared_model
-    widths = {"input": shape[0] * shape[1] * shape[2]}
+    found = {"input": shape[0] * shape[1] * shape[2]}
     with torch.device("meta"):
-        model: nn.Module = models.build(declared["factory"], shape, classes, 0, declared["options"]).eval()
+        model = models.build(declared["factory"], shape, classes, 0, declared["options"]).eval()
         for layer, module in model.probed.items():
             model.get_submodule(module).register_forward_hook(
-                lambda _module, _inputs, output, layer=layer: widths.update({layer: output[0].numel()})
+                lambda _module, _inputs, output, layer=layer: found.update({layer: output[0].numel()})
             )
         model(torch.zeros(1, *shape))
-    kept = sum(width for width in widths.values() if width >= examples // classes)
-    text = comment(name)
-    assert f"{sum(widths.values()):,}" == feature_count and f"{feature_count} features together" in text
-    assert round(kept * examples * 4 / 1e9) == rows and f"take {rows} GB" in text
-    assert round(kept * examples * 8 / 1e9) == axes and f"axes up to {axes}" in text
+    return found
+
+
+def room(cell):
+    """Examples that there is room for when the classes of a layer that keeps them have all come, a thousand at a time.
+
+    A class closes a block of 1,024, and doubles its room as the next one fills.
+    """
+    examples, classes, _ = DATA[cell.dataset]
+    total, filled, space = 0, np.zeros(classes, int), np.zeros(classes, int)
+    labels = np.random.default_rng(0).integers(classes, size=(examples // 1000, 1000))
+    for counts in [np.bincount(chunk, minlength=classes) for chunk in labels]:
+        closing = filled + counts >= 1024
+        total += 1024 * closing.sum()
+        space[closing] = 0
+        filled = (filled + counts) % 1024
+        space = np.where(filled > space, np.minimum(1024, np.maximum(filled, 2 * space)), space)
+    return int(total + space.sum())
+
+
+def memory(cell, widest):
+    """Features of the layers that share a pass, and gigabytes that MASC has of them: rows, Gram matrices, axes, and the
+    most at once.
+
+    A class's examples are kept in float32 while they are no more than the features, and give as many axes at most.
+    Beyond that there are a Gram matrix and as many axes as features, both float64, and room for 1,024 examples. When
+    all have come, the axes of one layer after the other take the place of what they are of; while they do, there is a
+    square matrix for each class.
+    """
+    examples, classes, _ = DATA[cell.dataset]
+    each = examples // classes
+    layers = np.array([width for layer, width in widths(cell).items() if layer != "input" and width <= widest])
+    dual = layers >= each
+    rows = 4 * examples * layers * dual
+    grams = 8 * classes * layers**2 * ~dual
+    axes = 8 * classes * np.minimum(each, layers) * layers
+    collected = np.where(dual, 4 * room(cell) * layers, grams + 4 * classes * 1024 * layers)
+    square = 8 * classes * np.minimum(each, layers) ** 2
+    at_once = collected[::-1].cumsum()[::-1] + axes.cumsum() + square
+    return int(layers.sum()), [size / 1e9 for size in (rows.sum(), grams.sum(), axes.sum(), at_once.max())]
+
+
+OF_VGG = {"conv1_1", "conv1_2", "pool1", "conv2_1", "conv2_2", "conv3_1", "conv3_2", "conv3_3"}
+
+
+@pytest.mark.parametrize(
+    ("name", "wide", "gpu"),
+    [
+        ("vgg16-cifar100", OF_VGG, 80),
+        ("vgg16-cifar100-exclude-true", OF_VGG, 80),
+        ("resnet18-cifar100", {"stem", "layer1"}, 80),
+        ("vgg16-cifar10", {"conv1_1", "conv1_2"}, 24),
+        ("cnn-mnist", set(), 24),
+    ],
+)
+def test_wide_layers_are_left_out_only_where_a_gpu_has_not_the_memory(grids, name, wide, gpu):
+    for cell in grids[name].cells:
+        assert {layer for layer, width in widths(cell).items() if width > WIDEST} == wide
+        assert (LIMIT[name] is None) == (memory(cell, np.inf)[1][-1] <= gpu)
+        assert memory(cell, LIMIT[name] or np.inf)[1][-1] <= gpu
+
+
+@pytest.mark.parametrize(
+    ("name", "widest", "stated"),
+    [
+        (
+            "vgg16-cifar100",
+            WIDEST,
+            "have {features:,} together: the examples that MASC decomposes take {rows:.0f} GB of the device's memory "
+            "(float32), its axes up to {axes:.0f} GB (float64, where layers need all of them), and at once it is up to "
+            "{at_once:.0f} GB",
+        ),
+        (
+            "vgg16-cifar100",
+            np.inf,
+            "Without the limit, null, it would be {rows:.0f}, {axes:.0f} and {at_once:.0f} GB",
+        ),
+        (
+            "resnet18-cifar100",
+            np.inf,
+            "{features:,} features together: the examples that MASC decomposes take {rows:.0f} GB of the device's "
+            "memory (float32), its axes up to {axes:.0f} GB (float64, where layers need all of them), and at once it "
+            "is up to {at_once:.0f} GB",
+        ),
+        (
+            "resnet18-cifar100",
+            WIDEST,
+            "max_features: 8192 leaves out stem and layer1, and it is {rows:.0f}, {axes:.0f} and {at_once:.0f} GB",
+        ),
+        (
+            "vgg16-cifar10",
+            WIDEST,
+            "have {features:,} together: the examples that MASC decomposes take {rows:.0f} GB of memory (float32), the "
+            "Gram matrices of the narrower layers {grams:.0f} GB (float64), its axes up to {axes:.0f} GB (float64, "
+            "where layers need all of them), and at once it is up to {at_once:.0f} GB",
+        ),
+        (
+            "vgg16-cifar10",
+            np.inf,
+            "Without the limit, null, it would be {rows:.0f}, {grams:.0f}, {axes:.0f} and {at_once:.0f} GB",
+        ),
+        ("cnn-mnist", np.inf, "has more than 576 features, and MASC takes up to {at_once:.1f} GB at once"),
+    ],
+)
+def test_the_comment_states_the_memory_of_masc_with_the_limit_and_without(grids, name, widest, stated):
+    for cell in grids[name].cells:
+        features, sizes = memory(cell, widest)
+        sizes = dict(zip(("rows", "grams", "axes", "at_once"), sizes, strict=True))
+        assert stated.format(features=features, **sizes) in comment(name)
 
 
 def test_the_index_holds_every_run_of_the_files_and_none_twice(grids):

@@ -76,7 +76,21 @@ def test_interventions_are_in_their_tables(smoke):
     assert len(both) > 30 and (both - velpic[both.index]).abs().max() <= 1 / 450
 
 
-DRAWN = {*range(1, 14), 15}
+def test_geometry_is_in_its_table(smoke):
+    geometry = tables.read(smoke / "results/tables/geometry.parquet")
+    history = tables.read(smoke / "results/tables/history.parquet")
+    assert list(geometry.columns) == tables.GEOMETRY.names
+    assert set(geometry["model"]) == {"mlp_small"} and set(geometry["level"]) == {0.0, 0.6}
+    assert set(geometry["layer"]) == {"input", "fc1", "fc2", "fc3", "output"}
+    empty = (geometry["level"] == 0) & geometry["view"].isin(["permuted", "restored"])
+    assert (empty == (geometry["n"] == 0)).all() and geometry["value"][empty].isna().all()
+    simulated = geometry[geometry["metric"] == "simulated_capacity"]
+    of_mlp = history[history["model"] == "mlp_small"]
+    runs = ["level", "data_seed"]
+    assert simulated.groupby(runs)["epoch"].unique().str[0].equals(of_mlp.groupby(runs)["epoch"].max())
+
+
+DRAWN = {*range(1, 14), *range(15, 20)}
 
 
 def test_figures_are_whole(smoke):
@@ -99,13 +113,21 @@ def test_an_unchanged_rerun_does_nothing(smoke):
     assert planned(smoke) == {}
 
 
+#: What a cell of the MLP has of its two blocks.
+OF_BLOCKS = {"fit_probes": 2, "geometry": 2, "transfer": 2}
 #: Everything that is drawn, and what is drawn from probes.
-ALL = {"gather": 5, "headline": 1, "draw_figure": 14}
-OF_PROBES = {"gather": 1, "headline": 1, "draw_figure": 9}
+ALL = {"gather": 6, "headline": 1, "draw_figure": 18}
+OF_PROBES = {"gather": 1, "headline": 1, "draw_figure": 10}
 
 
 def with_probe(**probe):
     return changed(probes=SMOKE["defaults"]["probes"] | {"extra": probe})
+
+
+def with_geometry(**settings):
+    config = changed()
+    config["grid"][0]["geometry"] |= settings
+    return config
 
 
 def with_intervention(**interventions):
@@ -119,21 +141,24 @@ def with_intervention(**interventions):
     [
         pytest.param(
             changed(levels=[0.0, 0.3, 0.6]),
-            {"draw_labels": 1, "train": 1, "fit_probes": 2, "transfer": 2, "edit": 1, "relabel": 1, **ALL},
+            {"draw_labels": 1, "train": 1, "edit": 1, "relabel": 1, **ALL, **OF_BLOCKS},
             id="level",
         ),
         pytest.param(
             changed(data_seeds=["0-1", 2]),
-            {"draw_labels": 2, "train": 2, "fit_probes": 4, "transfer": 4, "edit": 2, "relabel": 2, **ALL},
+            {"draw_labels": 2, "train": 2, "edit": 2, "relabel": 2, **ALL, **dict.fromkeys(OF_BLOCKS, 4)},
             id="seed",
         ),
         pytest.param(
             changed(saved_epochs=[0, 1, 2, 3, 4]),
-            {"train": 4, "fit_probes": 6, "transfer": 5, "edit": 2, "relabel": 2, **ALL},
+            {"train": 4, "fit_probes": 6, "geometry": 4, "transfer": 5, "edit": 2, "relabel": 2, **ALL},
             id="saved epoch",
         ),
         pytest.param(with_probe(kind="masc", n_axes=1), {"fit_probes": 6, **OF_PROBES}, id="probe in its own family"),
         pytest.param(with_probe(kind="velpic", family="all"), {"fit_probes": 6, **OF_PROBES}, id="probe in the family"),
+        pytest.param(
+            with_geometry(simulated=None), {"geometry": 4, "gather": 1, "draw_figure": 3}, id="nothing simulated"
+        ),
         pytest.param(
             with_intervention(edit={"epochs": [1, 2], "until": 3}),
             {"edit": 2, "gather": 1, "headline": 1, "draw_figure": 2},
@@ -203,7 +228,7 @@ def test_a_bad_configuration_is_refused_before_any_job_and_quickly(tmp_path):
 def test_a_grid_whose_entries_share_no_pair_of_probes_draws_no_difference(tmp_path):
     config = changed(probes={})
     config["grid"] = [
-        {**SMOKE["grid"][0], "interventions": {}, "probes": {"masc": {"kind": "masc"}}},
+        {**SMOKE["grid"][0], "interventions": {}, "geometry": None, "probes": {"masc": {"kind": "masc"}}},
         {**SMOKE["grid"][2], "probes": {"velpic": {"kind": "velpic"}}},
     ]
     figures = [f"results/figures/fig{number}.pdf" for number in (1, 2, 10, 12, 15)]

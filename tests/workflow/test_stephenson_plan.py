@@ -19,12 +19,12 @@ def stated_jobs(name):
 
 
 def test_the_index_plans_as_many_jobs_as_its_comment_states(tmp_path):
-    """Up to epoch 200, blocks of 10 epochs are 21 and of 25 nine; up to 500, blocks of 101 are five."""
+    """Up to epoch 200, blocks of 10 epochs are 21; up to 500, blocks of 101 are five."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     jobs = planned(tmp_path, config=yaml.safe_load((FOLDER / "all.yaml").read_text()))
     assert jobs["prepare_data"] == 3
     assert jobs["draw_labels"] == jobs["train"] == 2 * 6 + 3 * 3
-    assert jobs["fit_probes"] == jobs["geometry"] == 12 * 21 + 3 * 9 + 6 * 5
+    assert jobs["fit_probes"] == jobs["geometry"] == (2 * 6 + 3) * 21 + 2 * 3 * 5
     assert sum(jobs.values()) == stated_jobs("all")
 
 

@@ -113,8 +113,10 @@ def thresholds(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def mode_pairs(probes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
     """Pairs (running, example) of probes that differ only in the batch-norm mode of their features."""
 
+    of_use = ("batch_norm", "family", "score", "max_features")
+
     def plain(probe: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in probe.items() if key not in ("batch_norm", "family", "score")}
+        return {key: value for key, value in probe.items() if key not in of_use}
 
     return [
         (running, example)

@@ -26,7 +26,7 @@ UNSTRUCTURED_LABEL = "2/M, points without structure"
 #: Which examples are grouped by which labels.
 GROUPED = (
     "Class manifolds are examples of a class in one view. Unpermuted: training examples whose given label is the true "
-    "one; permuted: mislabelled training examples, by the given label; restored: the same examples, by the true label; "
+    "one; permuted: mislabelled training examples, by the given label; restored: mislabelled ones, by the true label; "
     "test: test examples, by the true label. Each view describes its own examples; nothing is fitted on some and "
     "scored on others."
 )
@@ -89,6 +89,10 @@ def sizes(geometry: pd.DataFrame) -> list[str]:
         f"P\xa0=\xa0{classes} classes, M\xa0=\xa0{panels.spanned(there['points'])} examples of each (one M for all "
         f"views of a run), margin κ\xa0=\xa0{kappas}."
     ]
+    if there.groupby(["dataset", "model", "noise", "level"])["points"].nunique().max() > 1:
+        text.append("Capacity depends on M, and runs that are averaged differ in it.")
+    if (there["classes"] < there["points"]).any():
+        text.append("2/M is for layers of M features or more; the output, which has P, holds points at more than that.")
     if there["classes"].min() < _FEW:
         few = there["classes"][there["classes"] < _FEW]
         text.append(

@@ -44,8 +44,9 @@ def geometry_block(
         key = blocks.inputs(checkpoint, *digests, mean_field, device, threads, versions)
         pieces[Piece(checkpoint, "mean field")] = key
         if _simulated(settings, checkpoint, folder):
-            wanted = {key: value for key, value in settings["simulated"].items() if key != "epochs"}
-            key = blocks.inputs(checkpoint, *digests, mean_field, wanted, device, threads, versions)
+            wanted = settings["simulated"] | {key: settings[key] for key in ("points", "restarts", "features")}
+            del wanted["epochs"]  # which are measured is no part of what is measured
+            key = blocks.inputs(checkpoint, *digests, "simulated", wanted, device, threads, versions)
             pieces[Piece(checkpoint, "simulated")] = key
 
     def compute(missing: Sequence[Piece]) -> Iterable[tuple[Piece, list[dict[str, Any]]]]:

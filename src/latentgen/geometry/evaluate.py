@@ -11,7 +11,7 @@ from latentgen.activations import INPUT, OUTPUT
 from latentgen.activations.sources import Stream
 from latentgen.datasets import Dataset
 from latentgen.geometry.centers import center_axes
-from latentgen.geometry.manifolds import DegenerateError, manifold_geometry
+from latentgen.geometry.manifolds import DegenerateError, checked, manifold_geometry
 from latentgen.geometry.measures import measures
 from latentgen.geometry.projection import Projection
 from latentgen.geometry.settings import LAST
@@ -22,6 +22,8 @@ from latentgen.progress import log
 
 #: Metrics of the mean-field analysis.
 MEAN_FIELD = ("capacity", "radius", "dimension", "center_correlation", "center_axes")
+#: Those of them that depend on the margin.
+WITH_MARGIN = ("capacity", "radius", "dimension")
 #: Those of `latentgen.geometry.measures`.
 STANDARD = (
     "participation_ratio",
@@ -43,6 +45,8 @@ class Analysis:
     ----------
     labels : of each data seed; settings : complete, see `latentgen.geometry.settings`
     threads : over manifolds; results do not depend on it
+
+    Raises ``ValueError`` when settings name a layer that the model does not have.
     """
 
     def __init__(
@@ -55,6 +59,7 @@ class Analysis:
     ):
         self.source, self.settings, self.threads = source, settings, threads
         self.layers = [*source.layers, OUTPUT]
+        self._measured_layers = self._named(settings["simulated"]["layers"]) if settings["simulated"] else []
         self._views = {
             seed: views(of_run, data.y_test, data.n_classes, settings["points"], seed)
             for seed, of_run in labels.items()
@@ -83,20 +88,24 @@ class Analysis:
         return sorted(rows, key=lambda row: row["depth"])
 
     def simulated(self, data_seed: int) -> list[dict[str, Any]]:
-        """Capacity measured by random dichotomies, without the centre axes that theory removes, and with them.
-
-        Raises ``ValueError`` when settings name a layer that the model does not have.
-        """
-        settings, rows = self.settings["simulated"], []
-        wanted = {"all": self.layers, LAST: [self.source.layers[-1]]}.get(str(settings["layers"]), settings["layers"])
-        for name in set(wanted) - set(self.layers):
-            raise ValueError(f"geometry.simulated.layers: {name!r} is no layer of it; there are {self.layers}")
+        """Capacity measured by random dichotomies, without the centre axes that theory removes, and with them."""
+        rows = []
         for view in self._views[data_seed]:
-            for layer, manifolds in self._manifolds(view, wanted):
+            for layer, manifolds in self._manifolds(view, self._measured_layers):
                 for metric, removed in (("simulated_capacity", True), ("simulated_capacity_raw", False)):
-                    value, error = self._measured(manifolds, removed, data_seed) if manifolds else (None, None)
-                    rows.append(self._row(layer, view, metric, value, error))
+                    found = self._measured(manifolds, removed, data_seed, f"{view.name}, {layer}")
+                    rows.append(self._row(layer, view, metric, *found))
         return sorted(rows, key=lambda row: row["depth"])
+
+    def _named(self, layers: str | list[str]) -> list[str]:
+        if layers == "all":
+            return self.layers
+        wanted = [self.source.layers[-1]] if layers == LAST else layers
+        for name in wanted:
+            if name not in self.layers:
+                known = ", ".join(self.layers)
+                raise ValueError(f"geometry.simulated.layers: {name!r} is no layer of the model; it has {known}")
+        return wanted
 
     def _manifolds(self, view: View, layers: Iterable[str]) -> Iterator[tuple[str, list[np.ndarray]]]:
         """Each layer with (points, features) of every class, float64; no class where the view is empty."""
@@ -105,21 +114,24 @@ class Analysis:
             return
         layers = list(layers)
         collected: dict[str, list[torch.Tensor]] = {layer: [] for layer in layers}
+        origins: dict[str, torch.Tensor] = {}
         for _, parts in self.source.chunks(view.split, layers, examples=view.examples.ravel()):
             for layer, part in parts.items():
-                collected[layer].append(self._project(part).cpu())
+                # Where the origin lies matters to no measure, but to the rounding of a projection in float32.
+                origin = origins.setdefault(layer, part[:1].clone())
+                collected[layer].append(self._project(part - origin).cpu())
         for layer in layers:
             features = torch.cat(collected.pop(layer)).double().numpy()
             yield layer, list(features.reshape(*view.examples.shape, -1))
 
     def _analysed(self, manifolds, data_seed: int, where: str) -> Iterator[tuple]:
-        """(metric, value, error, spread, kappa) of one layer in one view."""
+        """(metric, value, error, spread, kappa) of one layer in one view; what a tuple lacks is null."""
         settings, kappa = self.settings, self.settings["kappa"]
         if not all(np.isfinite(part).all() for part in manifolds):
             log.warning("%s: activations are not finite, so nothing is defined", where)
             manifolds = []
         if not manifolds:
-            yield from ((metric, None, None, None, kappa) for metric in MEAN_FIELD)
+            yield from _undefined(kappa)
             yield from ((metric, None) for metric in STANDARD)
             return
         try:
@@ -133,20 +145,26 @@ class Analysis:
             )
         except DegenerateError as error:
             log.info("%s: geometry is undefined: %s", where, error)
-            yield from ((metric, None, None, None, kappa) for metric in MEAN_FIELD)
+            yield from _undefined(kappa)
         else:
             yield "capacity", result.capacity, result.capacity_error, result.capacity_spread, kappa
             yield "radius", result.radius, None, result.radius_spread, kappa
             yield "dimension", result.dimension, None, result.dimension_spread, kappa
-            yield "center_correlation", result.center_correlation, None, None, kappa
-            yield "center_axes", result.n_center_axes, None, None, kappa
+            yield "center_correlation", result.center_correlation
+            yield "center_axes", result.n_center_axes
         found = measures(manifolds, self.source.device)
         yield from ((metric, found[metric]) for metric in STANDARD)
 
-    def _measured(self, manifolds, removed: bool, data_seed: int) -> tuple[float, float]:
-        """Simulated capacity and its standard error, taken from the 95 % interval."""
-        mean = np.mean(np.concatenate(manifolds), axis=0)
-        points = [part - mean for part in manifolds]
+    def _measured(self, manifolds, removed: bool, data_seed: int, where: str) -> tuple[float | None, float | None]:
+        """Simulated capacity and its standard error, from the 95 % interval where that is closed."""
+        if not manifolds:
+            return None, None
+        try:
+            points, mean = checked(manifolds)
+        except DegenerateError as error:
+            log.info("%s: capacity cannot be measured: %s", where, error)
+            return None, None
+        points = [part - mean for part in points]
         if removed:
             centers = np.stack([part.mean(0) for part in points])
             seed = seeds.derive("geometry directions", data_seed)
@@ -154,7 +172,8 @@ class Analysis:
             points = [part - part @ axes @ axes.T for part in points]
         seed = seeds.derive("geometry dichotomies", data_seed)
         found = simulated_capacity(points, self.settings["simulated"]["dichotomies"], seed)
-        return found.capacity, (found.interval[1] - found.interval[0]) / 2 / _HALF_WIDTH
+        low, high = found.interval
+        return found.capacity, (high - low) / 2 / _HALF_WIDTH if low > 0 else None
 
     def _row(self, layer: str, view: View, metric: str, value, error=None, spread=None, kappa=None) -> dict[str, Any]:
         classes, points = view.examples.shape
@@ -172,6 +191,12 @@ class Analysis:
             "points": points,
             "unstructured": 2.0 / points if points else None,
         }
+
+
+def _undefined(kappa: float) -> Iterator[tuple]:
+    """Mean-field metrics without values."""
+    for metric in MEAN_FIELD:
+        yield (metric, None, None, None, kappa) if metric in WITH_MARGIN else (metric, None)
 
 
 def _number(value) -> float | None:

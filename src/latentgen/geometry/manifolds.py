@@ -30,7 +30,7 @@ class ManifoldGeometry:
     Attributes
     ----------
     capacity : manifolds that a linear readout can tell apart for each feature, alpha_M; harmonic mean over manifolds
-    radius, dimension : R_M, relative to the norm of a manifold's centre, and D_M; means over manifolds
+    radius, dimension : R_M, relative to the norm of what is left of a manifold's centre, and D_M; means over manifolds
     center_correlation : mean |cosine| between different centres, before any axis is removed
     n_center_axes : axes of low-rank centre structure that were removed, K
     capacities, radii, dimensions : (P,) of each manifold
@@ -39,7 +39,7 @@ class ManifoldGeometry:
     capacity_spread, radius_spread, dimension_spread : how much the values depend on the restarts of the search for
         centre axes: largest minus smallest over the distinct subspaces that restarts ended in, all measured in the
         canonical basis with the first 30 or ``n_t // n_restarts`` directions, whichever is more; 0 where all ended in
-        one, NaN where axes were given
+        one, NaN where axes were given. A search that ended because it would have removed a centre does not count
     objectives : (n_restarts,) what the search minimises, where each restart ended; empty where there was none
     axes : (N, K) the axes removed, orthonormal
     """
@@ -76,7 +76,7 @@ def manifold_geometry(
     Parameters
     ----------
     manifolds : P arrays (M_p, N): points, features; they need not have equally many points
-    kappa : margin, at least 0, in units of each centre's norm
+    kappa : margin, at least 0, in units of the norm of what is left of each centre
     n_t : Gaussian directions for each manifold, at least 2
     t : given directions instead of drawn ones: P arrays (min(N, M_p) + 1, n_t), the last row for the appended
         coordinate. With more features than points they are coordinates in the basis that ``numpy.linalg.qr`` finds for
@@ -87,7 +87,8 @@ def manifold_geometry(
     axes : (N, K) orthonormal centre axes to remove instead of searched ones; K may be 0
     n_jobs : threads over manifolds; the result does not depend on it
 
-    The result is invariant under translation and scale of all points together and, with drawn directions, rotation.
+    The result is invariant under translation and scale of all points together and, with drawn directions and points in
+    general position, rotation.
     Sources: Chung, Lee & Sompolinsky (Phys. Rev. X 2018), equations 16, 17, 28, 29; Cohen, Chung, Lee & Sompolinsky
     (Nature Communications 2020) for the centre axes; Stephenson et al. (ICLR 2021) for their use on label noise.
 
@@ -99,11 +100,15 @@ def manifold_geometry(
     DegenerateError
         A ``ValueError`` too: points that are not finite, centres that coincide with each other or with the mean of all.
     """
-    points, mean = _checked(manifolds, kappa, n_t, n_restarts)
+    if not (np.isfinite(kappa) and kappa >= 0):
+        raise ValueError(f"kappa: a margin is a number from 0 on, got {kappa!r}")
+    if n_t < 2 or n_restarts < 1:
+        raise ValueError(f"n_t must be 2 or more and n_restarts 1 or more, got {n_t} and {n_restarts}")
+    points, mean = checked(manifolds)
     centers = np.stack([part.mean(0) for part in points]) - mean
     if axes is None:
         found = center_axes(centers, n_restarts, seed)
-        subspaces = _distinct([found.axes, *found.restart_axes])
+        subspaces = _distinct([found.axes, *found.restart_axes[found.converged]])
         objectives = found.objectives
     else:
         subspaces, objectives = [_checked_axes(axes, centers.shape[1])], np.zeros(0)
@@ -167,8 +172,8 @@ def _coordinates(points, center, subspaces, canonical: bool):
         norm = np.linalg.norm(center - axes @ (axes.T @ center))
         if gram is not None:
             values, vectors = np.linalg.eigh(gram - along @ along.T)
-            # Rounding leaves what should be 0 at some 1e-16 of the largest, whose root would be 1e-8.
-            values[values < values[-1] * len(values) * np.finfo(float).eps] = 0.0
+            # Rounding leaves what should be 0 at some 1e-16 of what was there, whose root would be 1e-8.
+            values[values < np.trace(gram) * np.finfo(float).eps] = 0.0
             yield vectors * np.sqrt(values) @ vectors.T / norm
             continue
         left = (residual - along @ axes.T) / norm
@@ -210,12 +215,8 @@ def _given(t: Sequence[np.ndarray], points: Sequence[np.ndarray]) -> list[np.nda
     return directions
 
 
-def _checked(manifolds, kappa: float, n_t: int, n_restarts: int) -> tuple[list[np.ndarray], np.ndarray]:
-    """Manifolds as float64, and the mean (N,) of all points."""
-    if not (np.isfinite(kappa) and kappa >= 0):
-        raise ValueError(f"kappa: a margin is a number from 0 on, got {kappa!r}")
-    if n_t < 2 or n_restarts < 1:
-        raise ValueError(f"n_t must be 2 or more and n_restarts 1 or more, got {n_t} and {n_restarts}")
+def checked(manifolds: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Manifolds as float64, and the mean (N,) of all points; raises as `manifold_geometry` does."""
     points = [np.asarray(part, dtype=np.float64) for part in manifolds]
     if len(points) < 2:
         raise ValueError(f"manifolds: capacity is that of telling classes apart; give two or more, got {len(points)}")

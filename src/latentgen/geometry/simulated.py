@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.linalg import lapack
-from scipy.optimize import brentq, nnls
+from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import binom
 
 from latentgen import seeds
+from latentgen.geometry import nnls
 
 #: Newton steps after which a dichotomy is left to the exact solver; on either side of the threshold 3 to 12 decide.
 STEPS = 40
@@ -290,8 +291,8 @@ def _nearest_separates(rows):
     With weights a >= 0 that minimise |rows^T a|^2 + (1 - sum a)^2, w = rows^T a has products of at least 1 - sum a with
     all rows, and that is positive unless the hull holds the origin.
     """
-    weights, _ = nnls(np.vstack([rows.T, np.ones(len(rows))]), np.eye(rows.shape[1] + 1)[-1], maxiter=30 * len(rows))
-    w = weights @ rows
+    target = np.eye(rows.shape[1] + 1)[:, -1:]
+    w = nnls.solve(np.vstack([rows.T, np.ones(len(rows))]), target)[0] @ rows
     return _strict(rows @ w, w)
 
 

@@ -10,7 +10,7 @@ from latentgen.labels import RunLabels
 from latentgen.progress import log
 
 #: Unpermuted: training examples whose given label is right. Permuted: the mislabelled ones by the label they were
-#: given. Restored: the same by their true label. Test: test examples by true label.
+#: given. Restored: the same ones by their true label. Test: test examples by true label.
 VIEWS = ("unpermuted", "permuted", "restored", "test")
 
 
@@ -34,9 +34,9 @@ class View:
 def views(labels: RunLabels, test_labels: np.ndarray, n_classes: int, points: int, seed: int) -> list[View]:
     """The four views of a run, with at most ``points`` examples of each class.
 
-    Capacity depends on their number M, so all views have one: the smaller of ``points`` and the smallest class over the views that
-    are not empty. A view in which some class has fewer than two examples counts as empty, for one point has no
-    geometry. Only the training split counts as training examples, not what is held out of it.
+    Capacity depends on their number M, so all views have one: the smaller of ``points`` and the smallest class over the
+    views that are not empty. A view in which some class has fewer than two examples counts as empty, for one point has
+    no geometry. Only the training split counts as training examples, not what is held out of it.
 
     Which examples are drawn depends on ``seed`` and the view alone: they are the same at every epoch and layer.
     Source: Stephenson et al. (ICLR 2021), whose views these are.
@@ -49,11 +49,13 @@ def views(labels: RunLabels, test_labels: np.ndarray, n_classes: int, points: in
         "restored": ("train", wrong, labels.true[wrong]),
         "test": ("test", np.arange(len(test_labels)), np.asarray(test_labels)),
     }
-    smallest = {name: int(np.bincount(of, minlength=n_classes).min()) for name, (_, _, of) in members.items()}
-    for name, least in smallest.items():
-        if least < 2 and len(members[name][1]):
-            log.info("view %s: a class has %d examples, which is too few for a manifold", name, least)
+    counts = {name: np.bincount(of, minlength=n_classes) for name, (_, _, of) in members.items()}
+    smallest = {name: int(count.min()) for name, count in counts.items()}
     size = min([points, *(least for least in smallest.values() if least >= 2)])
+    for name, count in counts.items():
+        if count.any() and count.min() < points:
+            bears = "counts as empty" if count.min() < 2 else "bounds the points of all views"
+            log.warning("view %s %s: class %d has %d examples", name, bears, count.argmin(), count.min())
     found = []
     for name, (split, rows, of) in members.items():
         drawn: Sequence[np.ndarray] = [np.zeros(0, np.int64)] * n_classes

@@ -312,12 +312,16 @@ def _duplicates(cells: list[Cell]) -> Iterable[str]:
 
 
 def _ambiguous_probes(cells: list[Cell]) -> Iterable[str]:
-    """Tables and figures know a probe by its name alone."""
+    """Tables and figures know a probe by its name alone.
+
+    ``max_features`` limits on which layers it is fitted, ``score`` and ``family`` where it is scored and by which job:
+    none of them what it is.
+    """
     seen: dict[str, dict] = {}
     ambiguous = set()
     for cell in cells:
         for name, probe in cell.settings["probes"].items():
-            settings = {key: value for key, value in probe.items() if key not in ("family", "score")}
+            settings = {key: value for key, value in probe.items() if key not in ("family", "score", "max_features")}
             if seen.setdefault(name, settings) != settings:
                 ambiguous.add(name)
     for name in sorted(ambiguous):

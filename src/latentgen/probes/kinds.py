@@ -16,7 +16,7 @@ COMMON: dict[str, Any] = {"fit_labels": "given", "score": ["test"], "batch_norm"
 SPLITS = ("test", "train")
 
 #: Kind → (family whose members share one pass over the data, settings with their defaults). Layers with more than
-#: max_features are left out, as the width decides what second moments cost; null, where that is the default, is no limit.
+#: max_features are left out, since second moments of wide ones cost most; where None is the default, it is no limit.
 KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "masc": ("moments", {"variance": 0.99, "n_axes": None, "max_features": None}),
     "velpic": ("moments", {"max_features": None}),
