@@ -1,13 +1,18 @@
-"""Measures of manifolds against closed forms, plain covariances, loops and SciPy; what they are invariant under."""
+"""Measures of manifolds against closed forms, plain covariances, loops and SciPy; what they are invariant under.
+
+Separability that is decided for all classes at once, against the exact solver and a support vector machine.
+"""
 
 from math import ceil, isnan
 
 import numpy as np
 import pytest
+import torch
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import ortho_group
 from sklearn.svm import SVC
 
+from latentgen.geometry import measures as room
 from latentgen.geometry.measures import measures
 
 
@@ -97,6 +102,15 @@ def test_planted_dimension_of_a_cube(d, tolerance):
     assert measures(points.reshape(3, 1000, 20))["intrinsic_dimension"] == pytest.approx(d, rel=tolerance)
 
 
+@pytest.mark.parametrize("shape", [(6, 80, 3), (3, 100, 700), (1, 9, 4), (1, 10, 4)])
+def test_intrinsic_dimension_against_all_distances(shape):
+    manifolds = clouds(*shape)
+    found = measures(manifolds)["intrinsic_dimension"]
+    assert found == pytest.approx(two_neighbours(manifolds.reshape(-1, shape[2])), rel=1e-9)
+    n = shape[0] * shape[1]
+    assert n * max(n, room.CANDIDATES * shape[2]) > room.CHUNK or n <= room.CANDIDATES + 2
+
+
 def test_equal_points_count_once_for_the_dimension():
     manifolds = clouds(4, 10, 6)
     once = measures(manifolds)["intrinsic_dimension"]
@@ -150,6 +164,89 @@ def test_separability_against_a_support_vector_machine(seed):
         machine = SVC(kernel="linear", C=1e10, max_iter=100_000).fit(points, sides)
         separated.append((sides * machine.decision_function(points) > 0).all())
     assert measures(manifolds)["separability"] == pytest.approx(np.mean(separated))
+
+
+def certified_and_decided(manifolds):
+    """Answers for each class against the rest: proven for all at once (NaN: not), and by the exact solver."""
+    points = manifolds.reshape(-1, manifolds.shape[2])
+    points = points - points.mean(axis=0)
+    n, n_features = points.shape
+    labels, classes = np.repeat(np.arange(len(manifolds)), manifolds.shape[1]), np.arange(len(manifolds))
+    smaller = points.T @ points if n_features < n else points @ points.T
+    rounding = 10 * n * np.finfo(float).eps * np.linalg.eigvalsh(smaller)[-1]
+    sample, smaller = torch.from_numpy(points), torch.from_numpy(smaller)
+    return room._certified(sample, smaller, rounding, labels, classes), room._decided(points, labels, classes)
+
+
+def wide(rng, n_manifolds, n_points, n_features):
+    """More features than points, which are affinely independent but some of them only just."""
+    manifolds = rng.standard_normal((n_manifolds, n_points, n_manifolds * n_points + 5))
+    manifolds[:, :, n_features:] *= 10.0 ** -rng.integers(3, 9)
+    return manifolds
+
+
+DRAWS = {
+    "full rank": lambda rng, *shape: clouds(*shape, spread=rng.choice([0.3, 1.0, 3.0]), seed=rng),
+    "dependent features": lambda rng, p, m, d: clouds(p, m, d, seed=rng) @ rng.standard_normal((d, d + 4)),
+    "rectified": lambda rng, p, m, d: np.maximum(clouds(p, m, d, 2.0, rng) @ rng.standard_normal((d, 2 * d)) - 2, 0),
+    "integers": lambda rng, *shape: np.rint(clouds(*shape, seed=rng)),
+    "nearly dependent features": lambda rng, p, m, d: clouds(p, m, d, seed=rng) * np.logspace(0, -6, d),
+    "wide": wide,
+}
+
+
+@pytest.mark.parametrize("kind", DRAWS)
+def test_what_is_proven_for_all_classes_at_once_the_exact_solver_finds(kind):
+    rng, proven = np.random.default_rng(len(kind)), []
+    for _ in range(60):
+        manifolds = DRAWS[kind](rng, *rng.integers((2, 1, 1), (7, 11, 15)))
+        if not np.ptp(manifolds, axis=(0, 1)).any():
+            continue  # all points coincide, and all classes share one
+        certified, decided = certified_and_decided(manifolds)
+        known = ~np.isnan(certified)
+        np.testing.assert_array_equal(certified[known], np.array(decided)[known])
+        proven += list(certified)
+    assert proven.count(1) > 50
+    assert proven.count(0) > 10 or kind == "wide"
+
+
+@pytest.mark.parametrize("spread, expected", [(0.1, 1), (30.0, 0)])
+def test_many_classes_are_proven_without_the_exact_solver(monkeypatch, spread, expected):
+    monkeypatch.setattr(room, "LARGEST", 0)
+    rng = np.random.default_rng(0)
+    manifolds = rng.standard_normal((30, 1, 12)) + spread * rng.standard_normal((30, 20, 12))
+    assert measures(manifolds)["separability"] == expected
+    assert measures(np.pad(manifolds, ((0, 0), (0, 0), (0, 9))))["separability"] == expected  # features that are off
+
+
+def test_nearly_dependent_points_are_proven_without_the_exact_solver(monkeypatch):
+    monkeypatch.setattr(room, "LARGEST", 0)
+    rng = np.random.default_rng(0)
+    points = (
+        ortho_group.rvs(120, random_state=rng)
+        * np.logspace(0, -6.4, 120)
+        @ ortho_group.rvs(200, random_state=rng)[:120]
+    )
+    sizes = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    assert 1e-14 < (sizes[118] / sizes[0]) ** 2 < 1200 * np.finfo(float).eps  # fails the test of rank
+    assert measures(points.reshape(10, 12, 200))["separability"] == 1
+
+
+def test_separability_is_null_where_a_class_of_many_points_stays_open(monkeypatch):
+    # The first class lies between two points of the second, while no balance includes the third.
+    closed = np.array([[[0.0, 0.0]] * 2, [[-1.0, 0.0], [1.0, 0.0]], [[0.0, 1.0], [0.0, 2.0]]])
+    certified, decided = certified_and_decided(closed)
+    assert isnan(certified[0]) and not decided[0]
+    assert measures(closed)["separability"] == pytest.approx(1 / 3)
+    undecided = np.isnan(certified).sum()
+    monkeypatch.setattr(room, "LARGEST", undecided * 6 * 2**2)
+    assert measures(closed)["separability"] == pytest.approx(1 / 3)
+    monkeypatch.setattr(room, "LARGEST", undecided * 6 * 2**2 - 1)
+    found = measures(closed)
+    assert isnan(found.pop("separability"))
+    assert all(np.isfinite(value) for name, value in found.items() if name != "class_participation_ratio")
+    # What is proven needs no exact solver, however many the points.
+    assert measures(10.0 * np.eye(3)[:, None] + closed[:, :, [0, 1, 1]])["separability"] == 1
 
 
 @pytest.mark.parametrize("n_features", [9, 80])

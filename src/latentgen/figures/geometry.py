@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from latentgen import summary
 from latentgen.activations import INPUT
@@ -24,6 +24,8 @@ _MEASURES = {
     "dimension": "dimension",
     "center_correlation": "centre corr.",
 }
+#: Where one class whose centre all but vanishes with the axes may be far above the others.
+_LOGARITHMIC = ("capacity", "radius")
 
 #: Columns of the tables behind the figures, after those of the grid point.
 BY_LAYER = [
@@ -36,8 +38,9 @@ OVER_TRAINING = [
 ]
 
 _MEANT = (
-    "Mean-field theory, after the axes that class centres share are removed: capacity in classes per feature; radius "
-    "(in norms of the class's centre) and dimension, means over classes"
+    "Mean-field theory, after the axes that class centres share are removed: capacity in classes per feature and "
+    "radius (in norms of what is left of the class's centre), both on logarithmic axes, and dimension; radius and "
+    "dimension are means over classes"
 )
 _BEST = "the measured epoch of the network's highest test accuracy, in each run (an oracle: chosen on test data)"
 _CURVE = {"linewidth": 0.9, "markersize": 2.6, "markeredgewidth": 0, "zorder": 2}
@@ -300,7 +303,11 @@ def _dress(ax: Axes, cell: _Cell) -> None:
         unstructured = cell.shared["unstructured"].mean()
         ax.axhline(unstructured, **views.UNSTRUCTURED)
         marks.append(unstructured)
-    ax.set_ylim(_limits(cell.shared, marks))
+    if (cell.shared["metric"].isin(_LOGARITHMIC)).any():
+        ax.set_yscale("log")
+        ax.set_ylim(_log_limits(cell.shared, marks))
+    else:
+        ax.set_ylim(_limits(cell.shared, marks))
     _short_ticks(ax)
     if not cell.y_ticks:
         ax.tick_params(labelleft=False)
@@ -313,12 +320,27 @@ def _dress(ax: Axes, cell: _Cell) -> None:
 def _short_ticks(ax: Axes) -> None:
     """About five ticks, or as many fewer as it takes for their labels to fit between two panels."""
     low, high = ax.get_ylim()
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
+    if ax.get_yscale() == "log":
+        for steps in ((1,), (1, 3), (1, 2, 5)):
+            locator = LogLocator(subs=steps)
+            if sum(low <= tick <= high for tick in locator.tick_values(low, high)) > 1:
+                ax.yaxis.set_major_locator(locator)
+                return
     for most in (5, 4, 3, 2, 1):
         locator = MaxNLocator(most, steps=[1, 2, 5, 10], min_n_ticks=1)
         if all(len(f"{tick:g}") <= _LONGEST for tick in locator.tick_values(low, high) if low <= tick <= high):
             break
     ax.yaxis.set_major_locator(locator)
-    ax.yaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
+
+
+def _log_limits(points: pd.DataFrame, marks: Sequence[float]) -> tuple[float, float]:
+    """The same for a logarithmic axis; bounds that are not positive do not count."""
+    bounds = points[["low", "high"]].astype(float)
+    logs = np.log10(bounds.where(bounds > 0))
+    low, high = _limits(logs, np.log10([mark for mark in marks if mark > 0]).tolist())
+    return 10 ** (low - 0.02), 10 ** (high + 0.02)
 
 
 def _limits(points: pd.DataFrame, marks: Sequence[float]) -> tuple[float, float]:
