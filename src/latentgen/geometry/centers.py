@@ -72,7 +72,8 @@ def center_axes(centers, n_restarts=10, seed=0):
     centers' rank, or where every restart loses a center, whichever comes first.
 
     K = 0 does not compete, as in the published method: centers without common structure may be more correlated after
-    the removal. It is the answer where no K can be tried: of two classes, or of centers on a line.
+    the removal. It is the answer where no K can be tried: of two classes, or of centers on a line. Three centers, or
+    more in a plane, are on a line once an axis is removed, whichever it is: the one that is kept is arbitrary.
 
     Variance and cosines are taken about the origin. A search minimises by L-BFGS in charts of the Grassmann manifold,
     scaled by the diagonal of the Gauss-Newton curvature, with the closed-form gradient.
