@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from latentgen.geometry import manifold_geometry
+from latentgen.geometry import manifold_geometry, simulated_capacity
 from latentgen.geometry.anchors import anchor_geometry
 from latentgen.geometry.centers import center_axes
 from latentgen.geometry.manifolds import DegenerateError
@@ -167,6 +167,21 @@ def test_random_points_have_capacity_two_over_their_number(m):
     manifolds = [random.standard_normal((m, 4000)) for _ in range(20)]
     result = manifold_geometry(manifolds, n_t=100)
     assert abs(result.capacity - 2 / m) < 3 * result.capacity_error + 0.02 * 2 / m  # of features: 4000, not infinity
+
+
+def test_theory_is_what_random_dichotomies_measure_where_manifolds_are_unrelated():
+    """Clouds of four dimensions around centres, all in directions of their own."""
+    random = np.random.default_rng(0)
+    manifolds = []
+    for _ in range(30):
+        center, *axes = random.standard_normal((5, 1500)) / np.sqrt(1500)
+        manifolds.append(center + 0.5 * random.standard_normal((20, 4)) @ axes)
+    theory = manifold_geometry(manifolds)
+    mean = np.concatenate(manifolds).mean(0)
+    points = [part - mean - (part - mean) @ theory.axes @ theory.axes.T for part in manifolds]
+    measured = simulated_capacity(points, 100)
+    assert measured.interval[0] * 0.97 < theory.capacity < measured.interval[1] * 1.03
+    assert measured.interval[1] / measured.interval[0] < 1.2
 
 
 @pytest.mark.parametrize("features", [5, 30])

@@ -11,10 +11,11 @@ from scipy.stats import binom
 from latentgen import seeds
 from latentgen.geometry import nnls
 
-#: Newton steps after which a dichotomy is left to the exact solver; on either side of the threshold 3 to 12 decide.
+#: Newton steps after which a dichotomy is left to the exact solver; on either side of the threshold a dozen decide.
 STEPS = 40
-#: Length, in Newton steps, beyond which a line is not searched.
-LONGEST_STEP = 2.0**30
+#: Length, in Newton steps, beyond which a line is not searched: far out all weights but a few vanish, and with them what
+#: the next step would be computed from.
+LONGEST_STEP = 16.0
 #: Sine of the angle between a point and a hyperplane up to which it may owe its side to rounding.
 MARGIN = 1e-12
 #: Coverage of the interval around a simulated capacity.
@@ -29,7 +30,8 @@ class SimulatedCapacity:
     ----------
     capacity : float
         Manifolds for each feature, P / ``n_features``; NaN where fewer than half of the dichotomies can be separated
-        even in all features.
+        even in all features, and for fewer than three manifolds: no hyperplane through the mean of two has both on one
+        side, which half of their dichotomies ask for.
     n_features : float
         Where the measured fraction crosses one half, interpolated between neighbouring integers; NaN with ``capacity``.
     interval : tuple of float
@@ -96,7 +98,7 @@ def simulated_capacity(manifolds, n_dichotomies=100, seed=0):
 
     guess = _smallest(lambda n: trials.decide(n, [0])[0], len(manifolds), trials.most)
     half = trials.crossing(0.5, guess)
-    if half is None:
+    if half is None or len(manifolds) < 3:
         n_features, interval = np.nan, (np.nan, np.nan)
     else:
         n_features = half
