@@ -13,8 +13,8 @@ from latentgen.geometry import nnls
 
 #: Newton steps after which a dichotomy is left to the exact solver; on either side of the threshold a dozen decide.
 STEPS = 40
-#: Length, in Newton steps, beyond which a line is not searched: far out all weights but a few vanish, and with them what
-#: the next step would be computed from.
+#: Length, in Newton steps, beyond which a line is not searched: far out all weights but a few vanish, and with them
+#: what the next step would be computed from.
 LONGEST_STEP = 16.0
 #: Sine of the angle between a point and a hyperplane up to which it may owe its side to rounding.
 MARGIN = 1e-12
