@@ -4,7 +4,19 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-from latentgen import activations, datasets, figures, geometry, grid, interventions, models, noise, probes, published, training
+from latentgen import (
+    activations,
+    datasets,
+    figures,
+    geometry,
+    grid,
+    interventions,
+    models,
+    noise,
+    probes,
+    published,
+    training,
+)
 from latentgen.figures import catalogue
 
 RUN = "results/runs/{dataset}/{model}/{noise}-{level}/{run}"
