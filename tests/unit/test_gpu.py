@@ -1,4 +1,4 @@
-"""Probes and interventions on a GPU against the same on the CPU: equal up to the rounding of float32."""
+"""Probes, geometry and interventions on a GPU against the same on the CPU: equal up to the rounding of float32."""
 
 import copy
 from dataclasses import replace
@@ -10,6 +10,8 @@ from cells import RUNS, train
 from latentgen import activations, checkpoints, labels, models
 from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
+from latentgen.geometry import settings as geometry
+from latentgen.geometry.evaluate import MEAN_FIELD, Analysis
 from latentgen.interventions import evaluate as edited
 from latentgen.interventions.edit import edit_cell
 from latentgen.interventions.relabel import relabel_cell
@@ -54,6 +56,19 @@ def test_every_probe(cell, digits_folder, digits):
 
     for name, host, device in on_both(cell, digits_folder, digits, rows_of):
         assert host == pytest.approx(device, abs=0.02), name
+
+
+def test_geometry(cell, digits_folder, digits):
+    """Of projected layers too, whose projection is one and the same; mean-field values may end in another optimum."""
+
+    def rows_of(source, task):
+        settings = geometry.complete({"points": 10, "directions": 20, "features": 40})
+        rows = Analysis(source, {0: task.labels}, digits, settings, 1).mean_field(0)
+        return [{name: row[name] for name in ("layer", "view", "metric", "value")} for row in rows]
+
+    for name, host, device in on_both(cell, digits_folder, digits, rows_of):
+        tolerance = 0.3 if any(metric in name for metric in MEAN_FIELD) else 1e-3
+        assert host == pytest.approx(device, rel=tolerance), name
 
 
 def test_features_by_each_example_s_own_statistics(digits):
