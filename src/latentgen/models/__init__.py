@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 #: Raised by hand when a change alters what some name builds.
 VERSION = 1
 
+#: The layer that every model has: its flattened, normalised image, equal at all checkpoints.
+INPUT = "input"
+
+#: What every model gives at its end, the logits. It can be read like a layer, but is none that probes are fitted on.
+OUTPUT = "output"
+
 #: Names that a configuration may use, and the factory behind each. A factory is called with
 #: (in_shape, n_classes, **options), where in_shape is (channels, height, width).
 FACTORIES: dict[str, str] = {
@@ -63,7 +69,6 @@ def build(
     import torch
 
     from latentgen import seeds
-    from latentgen.activations import INPUT, OUTPUT
 
     make = factory(name)
     with torch.random.fork_rng(devices=[]):
