@@ -389,6 +389,34 @@ def test_figure_19_correlates_within_runs(results, made, view):
     assert (row["n"], row["n_points"]) == (3, len(found))
 
 
+def test_figure_19_prints_no_interval_of_two_data_seeds(made):
+    three, _ = made["fig19"]
+    assert "fewer than 3 data seeds" not in drawn.footer(three)
+    two = frames.geometry_results(data_seeds=(0, 1), schedule=SCHEDULE)
+    fig, table = figures.draw("fig19", two)
+    for level in (0.0, 0.6):
+        titles = [ax.get_title() for ax in latent_panels(fig, level)]
+        for panel, title in zip(drawn.chosen(table, level=level)["panel"].unique(), titles, strict=True):
+            row = drawn.chosen(table, level=level, panel=panel).iloc[0]
+            assert f"ρ = {row['spearman']:.2f}".replace("-", "−") in title and "±" not in title
+    text = drawn.footer(fig)
+    assert "mean over data seeds, without interval (fewer than 3 data seeds with ρ)" in text and "±" not in text
+    # The table has the intervals nevertheless.
+    assert table[["low", "high"]].notna().all(axis=None) and (table["high"] - table["spearman"]).max() > 2
+
+
+def test_figure_19_counts_the_data_seeds_that_have_a_correlation(results):
+    # Of one data seed nothing is measured after the second epoch, so that it has no correlation of its own.
+    short = (results.probes["data_seed"] == 2) & (results.probes["epoch"] > 1) & (results.probes["level"] == 0.6)
+    fig, table = figures.draw("fig19", replace(results, probes=results.probes[~short]))
+    each, best, permuted, restored = latent_panels(fig, 0.6)
+    assert set(drawn.chosen(table, level=0.6)["n"]) == {3}
+    assert "all: ρ = " in permuted.get_title() and not any("±" in ax.get_title() for ax in (best, permuted, restored))
+    # Layers make enough marks of two epochs.
+    assert "±" in each.get_title() and all("±" in ax.get_title() for ax in latent_panels(fig, 0.0))
+    assert "interval (±; left out where fewer than 3 data seeds have ρ)" in drawn.footer(fig)
+
+
 def test_figure_19_leaves_out_the_input_and_views_that_are_empty(made):
     fig, table = made["fig19"]
     assert "input" not in set(table["layer"]) | set(table["best_layer"].dropna())

@@ -27,7 +27,8 @@ _HOMES = {
     **dict.fromkeys(["fig13", "fig14"], "comparisons"),
     "fig15": "stopping",
     **dict.fromkeys(["fig16", "fig17"], "geometry"),
-    **dict.fromkeys(["fig18", "fig19"], "capacity"),
+    "fig18": "capacity",
+    "fig19": "latent",
 }
 
 __all__ = ["FIGURES", "Results", "draw", "save"]

@@ -1,14 +1,17 @@
-"""What figures of geometry share: how the label views look, the epochs that stand for a run, and what footers say."""
+"""What figures of geometry share: looks of the views, epochs that stand for a run, panels of marks, and footers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from latentgen import summary
 from latentgen.figures import panels, style
+from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results
-from latentgen.summary import RUN
+from latentgen.summary import GRID_POINT, RUN, SEEDS
 from latentgen.summary.selection import at_end, best
 
 #: Colour, marker and line style of each view, in the order of legends.
@@ -33,6 +36,15 @@ GROUPED = (
 
 # Fewer classes than this are few for a theory of many.
 _FEW = 20
+
+
+class Cell(NamedTuple):
+    """One panel of marks, and its names; ``label`` is that of the y axis, None where it has none."""
+
+    points: pd.DataFrame
+    title: str
+    label: str | None
+    x_label: str
 
 
 def handles(views: Iterable[str], *, joined: bool = True) -> list[Line2D]:
@@ -78,6 +90,39 @@ def epochs(geometry: pd.DataFrame, results: Results) -> pd.DataFrame:
             "make both tables of the same grid"
         )
     return pd.concat([highest.assign(at="best epoch"), at_end(measured).assign(at="last epoch")], ignore_index=True)
+
+
+def tidy(table: pd.DataFrame, geometry: pd.DataFrame, columns: Sequence[str], *firsts: Iterable[str]) -> pd.DataFrame:
+    """The table behind a figure that has a row for each mark: those of ``table`` in order, with ``columns``.
+
+    Rows of panels come in the order of ``geometry``, which is that of the configuration; ``firsts`` are names of
+    panels and series, each in the order that they come in.
+    """
+    order = {name: place for place, name in enumerate([*(n for names in firsts for n in names), *LOOKS])}
+    names = [name for name in ("panel", "series", "view") if name in columns]
+    table = table.sort_values(
+        [*GRID_POINT, *names, *SEEDS, "epoch", "depth"], key=lambda c: c.map(order) if c.name in names else c
+    )
+    return geometry[PAIR].drop_duplicates().merge(table, on=PAIR)[[*GRID_POINT, *columns]]
+
+
+def dress(ax: Axes, cell: Cell) -> None:
+    """Title and axis labels of a panel of marks."""
+    ax.set_title(cell.title, pad=3, linespacing=1.2)
+    ax.set_xlabel(cell.x_label, labelpad=1)
+    if cell.label is not None:
+        ax.set_ylabel(cell.label, labelpad=2, linespacing=1.2)
+
+
+def signed(value: float, digits: int) -> str:
+    """``value`` with so many decimals and a true minus sign."""
+    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def data_seeds(table: pd.DataFrame) -> str:
+    """Number of data seeds of a grid point, ``n = 3 data seeds``, of a table with a row for each mark."""
+    n = table.groupby(GRID_POINT)["data_seed"].nunique()
+    return f"n\xa0=\xa0{panels.spanned(n)} data seed{'s' if n.max() > 1 else ''}"
 
 
 def sizes(geometry: pd.DataFrame) -> list[str]:
