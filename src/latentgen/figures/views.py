@@ -134,7 +134,7 @@ def sizes(geometry: pd.DataFrame) -> list[str]:
         f"P\xa0=\xa0{classes} classes, M\xa0=\xa0{panels.spanned(there['points'])} examples of each (one M for all "
         f"views of a run), margin κ\xa0=\xa0{kappas}."
     ]
-    if there.groupby(["dataset", "model", "noise", "level"])["points"].nunique().max() > 1:
+    if there.groupby(GRID_POINT)["points"].nunique().max() > 1:
         text.append("Capacity depends on M, and runs that are averaged differ in it.")
     if (there["classes"] < there["points"]).any():
         text.append("2/M is for layers of M features or more; the output, which has P, holds points at more than that.")

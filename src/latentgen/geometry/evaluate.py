@@ -160,13 +160,12 @@ class Analysis:
         if not manifolds:
             return None, None
         try:
-            points, mean = checked(manifolds)
+            points, mean, centers = checked(manifolds)
         except DegenerateError as error:
             log.info("%s: capacity cannot be measured: %s", where, error)
             return None, None
         points = [part - mean for part in points]
         if removed:
-            centers = np.stack([part.mean(0) for part in points])
             seed = seeds.derive("geometry directions", data_seed)
             axes = center_axes(centers, self.settings["restarts"], seed).axes
             points = [part - part @ axes @ axes.T for part in points]

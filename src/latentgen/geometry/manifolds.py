@@ -104,8 +104,7 @@ def manifold_geometry(
         raise ValueError(f"kappa: a margin is a number from 0 on, got {kappa!r}")
     if n_t < 2 or n_restarts < 1:
         raise ValueError(f"n_t must be 2 or more and n_restarts 1 or more, got {n_t} and {n_restarts}")
-    points, mean = checked(manifolds)
-    centers = np.stack([part.mean(0) for part in points]) - mean
+    points, _, centers = checked(manifolds)
     if axes is None:
         found = center_axes(centers, n_restarts, seed)
         subspaces = _distinct([found.axes, *found.restart_axes[found.converged]])
@@ -215,8 +214,11 @@ def _given(t: Sequence[np.ndarray], points: Sequence[np.ndarray]) -> list[np.nda
     return directions
 
 
-def checked(manifolds: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Manifolds as float64, and the mean (N,) of all points; raises as `manifold_geometry` does."""
+def checked(manifolds: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Manifolds as float64, the mean (N,) of all points, and centres (P, N) less that mean.
+
+    Raises as `manifold_geometry` does.
+    """
     points = [np.asarray(part, dtype=np.float64) for part in manifolds]
     if len(points) < 2:
         raise ValueError(f"manifolds: capacity is that of telling classes apart; give two or more, got {len(points)}")
@@ -230,13 +232,14 @@ def checked(manifolds: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarr
     sums = np.stack([part.sum(0) for part in points])
     for index in np.flatnonzero(~np.isfinite(sums).all(1)):
         raise DegenerateError(f"manifolds[{index}]: holds NaN or infinity; look for a training that diverged")
-    mean = sums.sum(0) / sum(len(part) for part in points)
-    _check_centers(points, mean)
-    return points, mean
+    sizes = np.array([len(part) for part in points])
+    mean = sums.sum(0) / sizes.sum()
+    centers = sums / sizes[:, None] - mean
+    _check_centers(points, mean, centers)
+    return points, mean, centers
 
 
-def _check_centers(points: Sequence[np.ndarray], mean: np.ndarray) -> None:
-    centers = np.stack([part.mean(0) for part in points]) - mean
+def _check_centers(points: Sequence[np.ndarray], mean: np.ndarray, centers: np.ndarray) -> None:
     scale = np.sqrt(np.mean([np.mean(np.sum((part - mean) ** 2, axis=1)) for part in points]))
     norms = np.linalg.norm(centers, axis=1)
     for index in np.flatnonzero(~(norms > _COINCIDE * scale)):
