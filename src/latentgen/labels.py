@@ -40,6 +40,8 @@ def draw(true: np.ndarray, n_classes: int, runs: Sequence[Mapping[str, Any]], va
 class RunLabels:
     """Labels of one run: ``given`` and ``true`` (n,) int64, ``train`` and ``validation`` sorted indices into them.
 
+    ``selected`` : (n,) bool, whether an example was drawn for corruption, perhaps keeping its label by luck
+
     ``digest`` is a SHA-256 over given labels and splits.
     """
 
@@ -47,6 +49,7 @@ class RunLabels:
     true: np.ndarray
     train: np.ndarray
     validation: np.ndarray
+    selected: np.ndarray
 
     @classmethod
     def read(cls, path: str | os.PathLike, data_seed: int) -> "RunLabels":
@@ -56,7 +59,8 @@ class RunLabels:
             raise ValueError(f"{path} has no labels of data seed {data_seed}")
         held = np.array(table["split"].to_pylist()) == "validation"
         given, true = (np.array(table[f"{kind}_label"].to_numpy()) for kind in ("given", "true"))
-        return cls(given, true, np.flatnonzero(~held), np.flatnonzero(held))
+        selected = np.array(table["selected"].to_numpy(zero_copy_only=False))
+        return cls(given, true, np.flatnonzero(~held), np.flatnonzero(held), selected)
 
     @property
     def digest(self) -> str:

@@ -223,7 +223,7 @@ def analysis(digits, network, labels, **settings):
 
 
 def test_a_run_without_noise_has_two_empty_views(digits):
-    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0))
+    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0), np.zeros(1000, bool))
     network = models.build("mlp_small", digits.in_shape, 10, 0)
     found = analysis(digits, network, labels).mean_field(0) + analysis(digits, network, labels).simulated(0)
     for row in found:
@@ -234,7 +234,7 @@ def test_a_run_without_noise_has_two_empty_views(digits):
 
 @pytest.mark.parametrize("spoil", [torch.zeros_like, lambda weight: torch.full_like(weight, torch.nan)])
 def test_layers_without_geometry_have_null_values(digits, spoil):
-    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0))
+    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0), np.zeros(1000, bool))
     network = models.build("mlp_small", digits.in_shape, 10, 0)
     with torch.no_grad():
         for parameter in network.get_submodule("fc2").parameters():
@@ -249,7 +249,7 @@ def test_layers_without_geometry_have_null_values(digits, spoil):
 
 
 def test_an_unknown_layer_is_refused_by_name(digits):
-    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0))
+    labels = RunLabels(digits.y_train, digits.y_train, np.arange(1000), np.arange(0), np.zeros(1000, bool))
     network = models.build("mlp_small", digits.in_shape, 10, 0)
     settings = {"simulated": {"epochs": ["last"], "layers": ["fc9"], "dichotomies": 10}}
     with pytest.raises(ValueError, match="geometry.simulated.layers: 'fc9'.*fc1"):

@@ -11,7 +11,7 @@ from latentgen.labels import RunLabels
 # Two classes. Training examples 0-9 are right, 10-19 wrong, 20-23 held out (two of them wrong).
 TRUE = np.array([0, 1] * 10 + [0, 1, 0, 1])
 GIVEN = np.where((np.arange(24) >= 10) & (np.arange(24) < 22), 1 - TRUE, TRUE)
-LABELS = RunLabels(GIVEN, TRUE, np.arange(20), np.arange(20, 24))
+LABELS = RunLabels(GIVEN, TRUE, np.arange(20), np.arange(20, 24), GIVEN != TRUE)
 TEST = np.array([0, 0, 0, 1, 1, 1, 1])
 
 
@@ -50,7 +50,9 @@ def test_examples_are_distinct_fixed_by_the_seed_and_nested_in_the_number_of_poi
 def test_views_are_drawn_apart():
     """Views with equally many members would otherwise take the same places among them."""
     right = np.repeat([0, 1], 20)
-    labels = RunLabels(np.tile(right, 2), np.concatenate([right, 1 - right]), np.arange(80), np.arange(0))
+    labels = RunLabels(
+        np.tile(right, 2), np.concatenate([right, 1 - right]), np.arange(80), np.arange(0), np.arange(80) >= 40
+    )
     found, _ = by_name(labels, test=right, points=10)
     unpermuted, permuted = (found[name].examples for name in ("unpermuted", "permuted"))
     assert (unpermuted < 40).all() and (permuted >= 40).all()
@@ -66,7 +68,7 @@ def test_a_small_class_is_named_where_it_bounds_the_points(caplog):
 
 
 def test_views_without_wrong_labels_are_empty_and_do_not_shrink_the_others():
-    found, size = by_name(RunLabels(TRUE, TRUE, np.arange(20), np.arange(20, 24)))
+    found, size = by_name(RunLabels(TRUE, TRUE, np.arange(20), np.arange(20, 24), np.zeros(24, bool)))
     assert size == 3
     assert [found[name].n for name in VIEWS] == [6, 0, 0, 6]
 
@@ -74,7 +76,7 @@ def test_views_without_wrong_labels_are_empty_and_do_not_shrink_the_others():
 def test_a_view_with_a_class_of_one_example_counts_as_empty():
     given = TRUE.copy()
     given[[0, 2, 1]] = 1 - given[[0, 2, 1]]  # given 1: examples 0 and 2; given 0: example 1
-    found, size = by_name(RunLabels(given, TRUE, np.arange(20), np.arange(20, 24)))
+    found, size = by_name(RunLabels(given, TRUE, np.arange(20), np.arange(20, 24), given != TRUE))
     assert size == 3
     assert [found[name].n for name in VIEWS] == [6, 0, 0, 6]
 
