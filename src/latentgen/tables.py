@@ -181,6 +181,84 @@ RELABEL = pa.schema(
     ]
 )
 
+#: Networks some of whose layers have the weights of an earlier ``epoch``, everything else those of the run's
+#: ``last_epoch``. ``kind`` says which layers: alone (``layer``), prefix (all up to ``layer``) or suffix (all from it
+#: on); ``parameters`` counts their weights. ``weights`` is saved, those of the run at ``epoch``, or redrawn, a fresh
+#: initialisation (epoch 0; ``draw`` tells draws apart, null for saved). ``batch_norm`` is rewound (running statistics
+#: go with their layer), reestimated (on the training images, after the swap) or none (the network has none). ``view``
+#: is test, unpermuted, permuted, restored as for `GEOMETRY`, or validation (held-out examples by their given labels).
+REWIND = pa.schema(
+    [
+        *RUN,
+        ("epoch", pa.int64()),
+        ("last_epoch", pa.int64()),
+        ("kind", pa.string()),
+        ("layer", pa.string()),
+        ("depth", pa.int64()),
+        ("parameters", pa.int64()),
+        ("weights", pa.string()),
+        ("draw", pa.int64()),
+        ("batch_norm", pa.string()),
+        ("view", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("n", pa.int64()),
+        ("inputs", pa.string()),
+    ]
+)
+
+#: Gradients of the mean loss of a group of training examples with respect to the weights of one layer, or of all
+#: (``layer`` "network", depth null). ``group`` is unpermuted, permuted, selected or all; ``part`` is total, its
+#: label-dependent part -z_y (label) and its label-independent part logsumexp(z) (independent), and both with the mean
+#: logit moved from one to the other (label_centered, independent_centered). Metrics are norm, norm_per_root_parameter,
+#: projection (on the direction of the total gradient of all training examples), cosine_with_unpermuted (same part, of
+#: the unpermuted group) and cosine_with_independent (of a label part with its counterpart, same group). ``n`` counts
+#: the group's examples; null where a gradient vanishes or a group is empty.
+GRADIENTS = pa.schema(
+    [
+        *RUN,
+        ("epoch", pa.int64()),
+        ("layer", pa.string()),
+        ("depth", pa.int64()),
+        ("parameters", pa.int64()),
+        ("group", pa.string()),
+        ("part", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        ("n", pa.int64()),
+        ("inputs", pa.string()),
+    ]
+)
+
+#: Two-dimensional maps of training examples as one layer has them. Axes have no unit; an epoch's map is rotated,
+#: reflected and shifted onto the one before. ``trustworthiness`` is that of the whole map, repeated.
+MAPS = pa.schema(
+    [
+        *RUN,
+        ("epoch", pa.int64()),
+        ("layer", pa.string()),
+        ("depth", pa.int64()),
+        ("method", pa.string()),
+        ("index", pa.int64()),
+        ("true_label", pa.int64()),
+        ("given_label", pa.int64()),
+        ("x", pa.float64()),
+        ("y", pa.float64()),
+        ("trustworthiness", pa.float64()),
+    ]
+)
+
+#: Trained weights of each model's layers; no run, for they are equal for all runs of a model on a data set.
+LAYERS = pa.schema(
+    [
+        ("dataset", pa.string()),
+        ("model", pa.string()),
+        ("layer", pa.string()),
+        ("depth", pa.int64()),
+        ("parameters", pa.int64()),
+    ]
+)
+
 
 def from_rows(rows: Iterable[Mapping], schema: pa.Schema) -> pa.Table:
     """Table of ``rows`` (mappings with every column of ``schema``); a missing or spare column raises ``ValueError``."""

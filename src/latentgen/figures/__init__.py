@@ -29,6 +29,11 @@ _HOMES = {
     **dict.fromkeys(["fig16", "fig17"], "geometry"),
     "fig18": "capacity",
     "fig19": "latent",
+    **dict.fromkeys(["fig20", "fig21"], "rewinding"),
+    "fig22": "rewound",
+    **dict.fromkeys(["fig23", "fig24"], "gradients"),
+    "fig25": "descent",
+    "fig26": "maps",
 }
 
 __all__ = ["FIGURES", "Results", "draw", "save"]

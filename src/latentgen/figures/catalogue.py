@@ -4,17 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 #: Tables of interventions, named like the interventions themselves.
-INTERVENTIONS = ("transfer", "edit", "relabel")
+INTERVENTIONS = ("transfer", "edit", "relabel", "rewind")
 
 
 class Entry(NamedTuple):
-    """``probes``, ``intervention`` and ``geometry`` are what a cell needs; ``tables`` what the figure is drawn from."""
+    """``probes``, ``intervention`` and ``analysis`` are what a cell needs; ``tables`` what the figure is drawn from."""
 
     title: str
     tables: tuple[str, ...] = ("probes", "history")
     probes: frozenset[str] = frozenset()
     intervention: str | None = None
-    geometry: bool = False
+    analysis: str | None = None
 
 
 FIGURES = {
@@ -33,16 +33,28 @@ FIGURES = {
     "fig13": Entry("Dropout"),
     "fig14": Entry("Batch normalisation while features are read"),
     "fig15": Entry("Early stopping beside probes and interventions"),
-    "fig16": Entry("Geometry by layer", ("geometry", "history"), geometry=True),
-    "fig17": Entry("Geometry over training", ("geometry", "history"), geometry=True),
-    "fig18": Entry("Capacity, theory against measurement", ("geometry",), geometry=True),
+    "fig16": Entry("Geometry by layer", ("geometry", "history"), analysis="geometry"),
+    "fig17": Entry("Geometry over training", ("geometry", "history"), analysis="geometry"),
+    "fig18": Entry("Capacity, theory against measurement", ("geometry",), analysis="geometry"),
     "fig19": Entry(
         "Latent generalization against geometry",
         ("geometry", "probes", "history"),
         probes=frozenset({"masc"}),
-        geometry=True,
+        analysis="geometry",
     ),
+    "fig20": Entry("Rewinding, layer by epoch", ("rewind", "history"), intervention="rewind"),
+    "fig21": Entry("Rewinding in the four views", ("rewind", "history"), intervention="rewind"),
+    "fig22": Entry("Rewinding against early stopping", ("rewind", "history"), intervention="rewind"),
+    "fig23": Entry("Gradients over training", ("gradients", "history"), analysis="gradients"),
+    "fig24": Entry("Directions of gradients", ("gradients", "history"), analysis="gradients"),
+    "fig25": Entry("Double descent", ("history", "layers")),
+    "fig26": Entry("Maps", ("maps", "history"), analysis="maps"),
 }
+
+#: Options of a model that say how wide it is.
+WIDTHS = ("width", "widths")
+#: Fewest models that make a sweep of widths: a dip takes three.
+_FEWEST = 3
 
 
 def available(cells: Sequence[Any]) -> list[str]:
@@ -51,10 +63,14 @@ def available(cells: Sequence[Any]) -> list[str]:
 
 
 def tables(name: str, cells: Sequence[Any]) -> list[str]:
-    """Tables that the figure is drawn from: fig15 sets every intervention that the grid has beside the probes."""
+    """Tables that the figure is drawn from: those that it needs, and those that it can use and the grid has."""
     found = list(FIGURES[name].tables)
     if name == "fig15":
         found += interventions(cells)
+    elif name == "fig22":
+        found += [table for table in interventions(cells) if table == "transfer"]
+    elif name == "fig25" and any(cell.settings["geometry"] is not None for cell in cells):
+        found.append("geometry")
     return found
 
 
@@ -82,14 +98,34 @@ def dropout_pairs(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, st
     ]
 
 
+def sweeps(models: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
+    """Groups of at least three models that differ in their width alone, in the order of ``models``.
+
+    ``models`` : name → ``factory`` and ``options``
+    """
+    groups: list[tuple[Any, list[str]]] = []
+    for name, declared in models.items():
+        rest = {key: value for key, value in declared["options"].items() if key not in WIDTHS}
+        kind = (declared["factory"], rest)
+        for known, names in groups:
+            if known == kind:
+                names.append(name)
+                break
+        else:
+            groups.append((kind, [name]))
+    return [names for _, names in groups if len(names) >= _FEWEST]
+
+
 def _drawable(name: str, cells: Sequence[Any]) -> bool:
     entry = FIGURES[name]
     if name == "fig13":
         return bool(dropout_pairs({cell.model: cell.declared_model for cell in cells}))
+    if name == "fig25":
+        return bool(sweeps({cell.model: cell.declared_model for cell in cells}))
     return any(
         entry.probes <= set(cell.settings["probes"])
         and (entry.intervention is None or entry.intervention in cell.settings["interventions"])
-        and (not entry.geometry or cell.settings["geometry"] is not None)
+        and (entry.analysis is None or cell.settings.get(entry.analysis))
         and (name != "fig18" or cell.settings["geometry"]["simulated"] is not None)
         and (name != "fig11" or len(thresholds(cell.settings["probes"])) > 1)
         and (name != "fig14" or bool(mode_pairs(cell.settings["probes"])))

@@ -16,6 +16,10 @@ SCHEMAS = {
     "edit": tables.EDIT,
     "relabel": tables.RELABEL,
     "geometry": tables.GEOMETRY,
+    "rewind": tables.REWIND,
+    "gradients": tables.GRADIENTS,
+    "maps": tables.MAPS,
+    "layers": tables.LAYERS,
 }
 
 _LABELS = {"masc": "MASC", "velpic": "VeLPIC", "logistic": "logistic regression"}
@@ -27,7 +31,7 @@ class Results:
 
     Parameters
     ----------
-    probes, history, transfer, edit, relabel, geometry : DataFrame
+    probes, history, transfer, edit, relabel, geometry, rewind, gradients, maps, layers : DataFrame
         Columns of the schemas of these names in `latentgen.tables`; a table that the grid lacks is empty.
     settings : mapping of str to mapping
         Settings of each probe by its name, defaults filled in: ``kind, fit_labels, batch_norm, ...``.
@@ -43,6 +47,10 @@ class Results:
     edit: pd.DataFrame
     relabel: pd.DataFrame
     geometry: pd.DataFrame
+    rewind: pd.DataFrame
+    gradients: pd.DataFrame
+    maps: pd.DataFrame
+    layers: pd.DataFrame
     settings: Mapping[str, Mapping[str, Any]]
     models: Mapping[str, Mapping[str, Any]]
     chance: Mapping[str, float]
