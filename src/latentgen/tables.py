@@ -185,8 +185,9 @@ RELABEL = pa.schema(
 #: ``last_epoch``. ``kind`` says which layers: alone (``layer``), prefix (all up to ``layer``) or suffix (all from it
 #: on); ``parameters`` counts their weights. ``weights`` is saved, those of the run at ``epoch``, or redrawn, a fresh
 #: initialisation (epoch 0; ``draw`` tells draws apart, null for saved). ``batch_norm`` is rewound (running statistics
-#: go with their layer), reestimated (on the training images, after the swap) or none (the network has none). ``view``
-#: is test, unpermuted, permuted, restored as for `GEOMETRY`, or validation (held-out examples by their given labels).
+#: go with their layer), reestimated (after the swap, on the training images that are scored) or none (the network has
+#: none). ``view`` is test, unpermuted, permuted, restored as for `GEOMETRY`, or validation (held-out examples by their
+#: given labels).
 REWIND = pa.schema(
     [
         *RUN,

@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -138,6 +139,16 @@ def test_the_input_has_one_geometry_at_all_epochs(rows):
     assert (of_input.size() == 3).all()
 
 
+@pytest.mark.parametrize(("layers", "named"), [("last", ["fc3"]), (["output", "input"], ["output", "input"])])
+def test_layers_can_be_chosen_and_are_then_as_among_all(cell, digits_folder, rows, layers, named):
+    found = block(cell, digits_folder, settings=SETTINGS | {"layers": layers, "simulated": None}).to_pandas()
+    same = rows[rows["layer"].isin(named) & ~rows["metric"].str.startswith("simulated")]
+    columns = [column for column in found.columns if column != "inputs"]
+    index = ["data_seed", "epoch", "depth", "view", "metric"]
+    found, same = (frame[columns].sort_values(index, ignore_index=True) for frame in (found, same))
+    pd.testing.assert_frame_equal(found, same, rtol=1e-6)
+
+
 def test_rows_that_are_known_are_kept(cell, digits_folder, rows, tmp_path, monkeypatch):
     kept = tmp_path / "kept.parquet"
     first = block(cell, digits_folder, kept=kept)
@@ -172,6 +183,7 @@ OTHER = [
     ({"kappa": 0.2}, 6, 0),
     ({"restarts": 1}, 6, 2),
     ({"features": 20}, 6, 2),
+    ({"layers": "last"}, 6, 0),
     ({"simulated": SETTINGS["simulated"] | {"dichotomies": 12}}, 0, 2),
     ({"simulated": SETTINGS["simulated"] | {"layers": ["fc1"]}}, 0, 2),
     ({"simulated": SETTINGS["simulated"] | {"epochs": [1, "last"]}}, 0, 2),
@@ -254,3 +266,5 @@ def test_an_unknown_layer_is_refused_by_name(digits):
     settings = {"simulated": {"epochs": ["last"], "layers": ["fc9"], "dichotomies": 10}}
     with pytest.raises(ValueError, match="geometry.simulated.layers: 'fc9'.*fc1"):
         analysis(digits, network, labels, **settings)  # before anything is computed
+    with pytest.raises(ValueError, match="geometry.layers: 'fc9'.*fc1"):
+        analysis(digits, network, labels, layers=["fc9"])

@@ -1,5 +1,7 @@
 """Weights by layer, against what is known of the zoo and of awkward networks."""
 
+from collections import OrderedDict
+
 import pytest
 import torch
 from torch import nn
@@ -55,6 +57,15 @@ def test_batch_norm_goes_with_its_convolution():
     resnet = found(models.build("resnet18", (3, 32, 32), 10, 0, {"width": 4}), (3, 32, 32))
     assert list(resnet) == ["stem", "layer1", "layer2", "layer3", "layer4", "output"]
     assert "layer2.0.shortcut.bn.running_var" in resnet["layer2"].buffers
+
+
+def test_statistics_of_a_layer_without_parameters_go_with_the_next():
+    parts = OrderedDict(flat=nn.Flatten(), norm=nn.BatchNorm1d(4, affine=False), last=nn.Linear(4, 3))
+    model = nn.Sequential(parts)
+    model.probed = {"norm": "norm"}
+    (only,) = weights_by_layer(model.eval(), torch.rand(1, 1, 2, 2))
+    assert (only.layer, only.parameters) == ("output", ("last.weight", "last.bias"))
+    assert "norm.running_mean" in only.buffers
 
 
 class Awkward(nn.Module):

@@ -59,7 +59,9 @@ class Analysis:
     ):
         self.source, self.settings, self.threads = source, settings, threads
         self.layers = [*source.layers, OUTPUT]
-        self._measured_layers = self._named(settings["simulated"]["layers"]) if settings["simulated"] else []
+        self._analysed_layers = self._named(settings["layers"], "layers")
+        simulated = settings["simulated"]
+        self._measured_layers = self._named(simulated["layers"], "simulated.layers") if simulated else []
         self._views = {
             seed: views(of_run, data.y_test, data.n_classes, settings["points"], seed)
             for seed, of_run in labels.items()
@@ -69,7 +71,7 @@ class Analysis:
         self._of_input: dict[tuple[int, str], list[dict[str, Any]]] = {}
 
     def mean_field(self, data_seed: int) -> list[dict[str, Any]]:
-        """Mean-field analysis and standard measures of every layer in every view.
+        """Mean-field analysis and standard measures of every layer that settings name, in every view.
 
         Directions are the same for all layers, views and epochs of a data seed, so that differences between them are
         not those between draws.
@@ -77,14 +79,15 @@ class Analysis:
         rows = []
         for view in self._views[data_seed]:
             known = self._of_input.get((data_seed, view.name))
-            for layer, manifolds in self._manifolds(view, self.layers if known is None else self.layers[1:]):
+            missing = [layer for layer in self._analysed_layers if layer != INPUT or known is None]
+            for layer, manifolds in self._manifolds(view, missing):
                 found = self._analysed(manifolds, data_seed, f"{view.name}, {layer}")
                 found = [self._row(layer, view, *values) for values in found]
                 if layer == INPUT:  # equal at every epoch
                     self._of_input[data_seed, view.name] = known = found
                 else:
                     rows += found
-            rows += known
+            rows += known or []
         return sorted(rows, key=lambda row: row["depth"])
 
     def simulated(self, data_seed: int) -> list[dict[str, Any]]:
@@ -97,14 +100,14 @@ class Analysis:
                     rows.append(self._row(layer, view, metric, *found))
         return sorted(rows, key=lambda row: row["depth"])
 
-    def _named(self, layers: str | list[str]) -> list[str]:
+    def _named(self, layers: str | list[str], key: str) -> list[str]:
         if layers == "all":
             return self.layers
         wanted = [self.source.layers[-1]] if layers == LAST else layers
         for name in wanted:
             if name not in self.layers:
                 known = ", ".join(self.layers)
-                raise ValueError(f"geometry.simulated.layers: {name!r} is no layer of the model; it has {known}")
+                raise ValueError(f"geometry.{key}: {name!r} is no layer of the model; it has {known}")
         return wanted
 
     def _manifolds(self, view: View, layers: Iterable[str]) -> Iterator[tuple[str, list[np.ndarray]]]:

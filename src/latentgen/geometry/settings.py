@@ -13,6 +13,7 @@ DEFAULTS: dict[str, Any] = {
     "kappa": 0.0,
     "restarts": 10,
     "features": 5000,
+    "layers": "all",
     "simulated": None,
 }
 

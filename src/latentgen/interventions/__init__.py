@@ -5,7 +5,9 @@
 ``edit``
     the same edit at chosen epochs, training continued with fresh optimiser state;
 ``relabel``
-    the training set relabelled by a probe, and a network trained on that from scratch.
+    the training set relabelled by a probe, and a network trained on that from scratch;
+``rewind``
+    the weights of some layers put back to every saved epoch, or drawn anew, evaluated.
 """
 
 #: Raised by hand when a change alters the rows that some intervention gives.

@@ -9,12 +9,16 @@ from latentgen.spelling import allowed
 #: What stands for the layer that feeds the network's own readout.
 LAST = "last"
 
-#: Intervention → settings with their defaults; None where a configuration must say.
+#: Intervention → settings with their defaults; None where there is none, or where it stands for no limit.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "transfer": {"layers": LAST},
     "edit": {"epochs": None, "until": None, "layers": [LAST], "bias": ["zero"]},
     "relabel": {"probe": "masc", "layer": LAST},
+    "rewind": {"batch_norm": ["rewound"], "redraws": 1, "examples": None},
 }
+
+#: Settings that a configuration must give.
+REQUIRED = {"edit": ("epochs", "until")}
 
 
 def complete(interventions: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -28,15 +32,13 @@ def errors(entry: Mapping[str, Any], kept: set[int]) -> Iterable[str]:
     ``kept`` : epochs whose weights are kept
     """
     for name, settings in complete(entry["interventions"]).items():
-        for key, value in settings.items():
-            if value is None:
-                yield f".{name}: needs {key}"
-                break
-        else:
-            if name == "edit":
-                yield from _edit(settings, kept)
-            elif name == "relabel":
-                yield from _relabel(settings, entry)
+        missing = [key for key in REQUIRED.get(name, ()) if settings[key] is None]
+        if missing:
+            yield f".{name}: needs {missing[0]}"
+        elif name == "edit":
+            yield from _edit(settings, kept)
+        elif name == "relabel":
+            yield from _relabel(settings, entry)
 
 
 def _edit(settings: Mapping[str, Any], kept: set[int]) -> Iterable[str]:

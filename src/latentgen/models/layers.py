@@ -28,7 +28,7 @@ def weights_by_layer(model: nn.Module, images: torch.Tensor) -> list[LayerWeight
     A parameter belongs to the first layer whose activation depends on it, by differentiation, so that shared ones and
     those that no module of their own applies find their place; what comes after the last probed layer belongs to
     ``output``. The buffers of a module, such as running statistics, belong to the layer that is computed when it is
-    called. Weights that are not trained, or that nothing depends on, belong to none.
+    called, or to the next that has parameters. Weights that are not trained, or that nothing depends on, belong to none.
 
     Parameters
     ----------
@@ -59,19 +59,20 @@ def weights_by_layer(model: nn.Module, images: torch.Tensor) -> list[LayerWeight
         raise ValueError(f"the forward pass of the model does not reach the layer {missing[0]!r}")
     kept = set(model.state_dict())
     left = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-    found = []
+    found, buffers = [], []
     for depth, layer in enumerate(layers[1:], start=1):
         own = _depends_on(reached[layer], left)
+        left = {name: parameter for name, parameter in left.items() if name not in own}
         # A module that is called before this layer is there, and after those before it, is of this layer.
         modules = [name for name, done in owners.items() if _first_after(done, layers[1:]) == layer]
-        buffers = [
+        buffers += [
             f"{name}.{buffer}" if name else buffer
             for name in modules
             for buffer, _ in named[name].named_buffers(recurse=False)
         ]
         if own:
             found.append(LayerWeights(layer, depth, tuple(own), tuple(buffer for buffer in buffers if buffer in kept)))
-        left = {name: parameter for name, parameter in left.items() if name not in own}
+            buffers = []
     return found
 
 
