@@ -1,4 +1,4 @@
-"""Probes, geometry and interventions on a GPU against the same on the CPU: equal up to the rounding of float32."""
+"""Probes, geometry, gradients, interventions on a GPU against the same on the CPU: equal up to rounding of float32."""
 
 import copy
 from dataclasses import replace
@@ -6,15 +6,18 @@ from dataclasses import replace
 import pytest
 import torch
 from cells import RUNS, train
+from safetensors.torch import load_file
 
 from latentgen import activations, checkpoints, labels, models
 from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
 from latentgen.geometry import settings as geometry
 from latentgen.geometry.evaluate import MEAN_FIELD, Analysis
+from latentgen.gradients import evaluate as gradients
 from latentgen.interventions import evaluate as edited
 from latentgen.interventions.edit import edit_cell
 from latentgen.interventions.relabel import relabel_cell
+from latentgen.interventions.swaps import Swaps, scored
 from latentgen.probes import kinds
 from latentgen.probes.evaluate import Task, evaluate
 from latentgen.training.recipe import Recipe
@@ -88,6 +91,27 @@ def test_features_by_each_example_s_own_statistics(digits):
 def test_weight_transfer(cell, digits_folder, digits):
     def rows_of(source, task):
         return edited.evaluate(source, source.layers, task)
+
+    for name, host, device in on_both(cell, digits_folder, digits, rows_of):
+        assert host == pytest.approx(device, abs=0.02), name
+
+
+def test_gradients(cell, digits_folder, digits):
+    def rows_of(source, task):
+        return gradients.evaluate(source, task.labels)
+
+    for name, host, device in on_both(cell, digits_folder, digits, rows_of):
+        if host is None:
+            assert device is None, name
+        else:
+            assert host == pytest.approx(device, rel=1e-3, abs=1e-4), name
+
+
+def test_rewinding(cell, digits_folder, digits):
+    def rows_of(source, task):
+        on = scored(task.labels, digits.y_test, None, 0, source.device)
+        swaps = Swaps(source, ["rewound", "reestimated"])
+        return swaps.rows(load_file(cell / "checkpoints/data0-model0/epoch-0001.safetensors", str(source.device)), on)
 
     for name, host, device in on_both(cell, digits_folder, digits, rows_of):
         assert host == pytest.approx(device, abs=0.02), name
