@@ -1,16 +1,20 @@
 """The headline a second time, with plain loops over the runs of each grid point."""
 
 import frames
+import frames_rewinding
 import numpy as np
 
 
-def slow_headline(probes, history, transfer, edit, relabel):
-    """{(model, level, probe, bias, edit epoch, quantity, choice, layers): ({seeds: value}, {seeds: epoch})}."""
+def slow_headline(probes, history, transfer, edit, relabel, rewind):
+    """{(model, level, probe, bias, edit epoch, way, quantity, choice, layers): ({seeds: value}, {seeds: epoch})}.
+
+    The way is that of rewinding with batch normalisation.
+    """
     table = {}
     for model, level in sorted(set(zip(history["model"], history["level"], strict=True))):
         here = [
             frame[(frame["model"] == model) & (frame["level"] == level)]
-            for frame in (probes, history, transfer, edit, relabel)
+            for frame in (probes, history, transfer, edit, relabel, rewind)
         ]
         point = Point(model, *here)
         for (*key, layers), chosen in point.quantities():
@@ -22,8 +26,8 @@ def slow_headline(probes, history, transfer, edit, relabel):
 class Point:
     """One grid point; what is chosen is {seeds: (value, epoch, layer)}."""
 
-    def __init__(self, model, probes, history, transfer, edit, relabel):
-        self.layers = frames.LAYERS[model]
+    def __init__(self, model, probes, history, transfer, edit, relabel, rewind):
+        self.layers, self.rewound, self.rewind = frames.LAYERS[model], frames_rewinding.WEIGHTS[model], rewind
         self.probes, self.transfer, self.edit, self.relabel = probes, transfer, edit, relabel
         self.runs = sorted(set(zip(history["data_seed"], history["model_seed"], strict=True)))
         tests, held_out = self.cells(history, "test", "true"), self.cells(history, "validation", "given")
@@ -64,7 +68,7 @@ class Point:
         return {run: (seen[run][epoch(run, layer), layer], epoch(run, layer), layer) for run in self.runs}
 
     def quantities(self):
-        """((probe, bias, edit epoch, quantity, choice, layers), chosen) of every row."""
+        """((probe, bias, edit epoch, way, quantity, choice, layers), chosen) of every row."""
         yield self.named("model_final", "fixed", self.final)
         for choice, chosen in self.stopped.items():
             yield self.named("model_final_minus_model_best_epoch", choice, self.minus(self.final, chosen))
@@ -82,6 +86,9 @@ class Point:
         right = self.relabel[(self.relabel["metric"] == "label_accuracy") & (self.relabel["labels"] == "true")]
         right = {(row.data_seed, row.model_seed): (row.value, 0, row.layer) for row in right.itertuples()}
         yield self.named("relabel_label_accuracy", "fixed", right, probe="masc")
+        for way in sorted(set(self.rewind["batch_norm"])):
+            for kind in ("alone", "prefix", "suffix"):
+                yield from self.of_rewinding(way, kind)
 
     def of_probe(self, probe):
         rows = self.probes[self.probes["probe"] == probe]
@@ -130,6 +137,25 @@ class Point:
                 gap = self.minus(chosen, control)
                 yield self.named("edit_final_minus_control", "fixed", gap, bias=bias, edit_epoch=edit_epoch)
 
+    def of_rewinding(self, way, kind):
+        seen, held_out = ({run: {} for run in self.runs} for _ in range(2))
+        for row in self.rewind.to_dict("records"):
+            place = self.rewound.index(row["layer"])
+            sets = {"alone": [row["layer"]], "prefix": self.rewound[: place + 1], "suffix": self.rewound[place:]}
+            if (row["batch_norm"], row["kind"], row["weights"]) != (way, kind, "saved") or sets[kind] == self.rewound:
+                continue
+            for view, values in (("test", seen), ("validation", held_out)):
+                if row["view"] == view:
+                    values[row["data_seed"], row["model_seed"]][row["epoch"], place] = row["value"]
+        for choice, scores in (("oracle", seen), ("validation", held_out)):
+            chosen = {}
+            for run in self.runs:
+                # Dictionaries keep their order, and max takes the first of equals.
+                ordered = dict(sorted(scores[run].items()))
+                epoch, place = max(ordered, key=ordered.get)
+                chosen[run] = seen[run][epoch, place], epoch, self.rewound[place]
+            yield from self.compared(f"rewind_{kind}_best", choice, chosen, way=way)
+
     def compared(self, quantity, choice, chosen, *names, **more):
         yield self.named(quantity, choice, chosen, *names, **more)
         yield self.named(f"{quantity}_minus_model_final", choice, self.minus(chosen, self.final), *names, **more)
@@ -142,8 +168,8 @@ class Point:
     def minus(chosen, baseline):
         return {run: (value - baseline[run][0], epoch, layer) for run, (value, epoch, layer) in chosen.items()}
 
-    def named(self, quantity, choice, chosen, probe=None, bias=None, edit_epoch=None):
+    def named(self, quantity, choice, chosen, probe=None, bias=None, edit_epoch=None, way=None):
         found = [layer for _, _, layer in chosen.values()]
-        counts = [f"{layer} x {found.count(layer)}" for layer in self.layers if layer in found]
+        counts = [f"{layer} x {found.count(layer)}" for layer in (*self.layers, "output") if layer in found]
         layers = found[0] if len(set(found)) == 1 else ", ".join(counts)
-        return (probe, bias, edit_epoch, quantity, choice, layers), chosen
+        return (probe, bias, edit_epoch, way, quantity, choice, layers), chosen

@@ -119,12 +119,28 @@ def test_geometry_is_filled_in_merged_and_dropped():
     config["grid"].append({"model": "mlp", "geometry": {"points": 30, "simulated": None}})
     config["grid"].append({"model": "mlp_small", "levels": [0.9], "geometry": None})
     first, *_, last_but_one, last = load(config).cells
-    filled = {"points": 20, "directions": 300, "kappa": 0.0, "restarts": 10, "features": 5000}
+    filled = {"points": 20, "directions": 300, "kappa": 0.0, "restarts": 10, "features": 5000, "layers": "all"}
     simulated = {"epochs": ["last"], "layers": ["fc1", "output"], "dichotomies": 100}
     assert first.settings["geometry"] == filled | {"simulated": simulated}
     assert last_but_one.settings["geometry"] == filled | {"points": 30, "simulated": None}
     assert last.settings["geometry"] is None
     assert load(changed("grid.0.model", "mlp")).cells[0].settings["geometry"] is None
+
+
+def test_rewinding_gradients_and_maps_are_filled_in_and_merged():
+    config = changed("defaults.maps", {"examples": 200, "methods": ["pca"]})
+    config["defaults"] |= {"gradients": True, "interventions": {"rewind": {"redraws": 0}}}
+    config["grid"].append({"model": "mlp", "maps": {"layers": ["last"]}, "gradients": False})
+    config["grid"].append({"model": "mlp_small", "levels": [0.9], "maps": None})
+    first, *_, last_but_one, last = load(config).cells
+    assert first.settings["maps"] == {"examples": 200, "methods": ["pca"], "layers": ["output"]}
+    assert last_but_one.settings["maps"] == {"examples": 200, "methods": ["pca"], "layers": ["last"]}
+    assert last.settings["maps"] is None
+    assert (first.settings["gradients"], last_but_one.settings["gradients"]) == (True, False)
+    rewind = {"batch_norm": ["rewound"], "redraws": 0, "examples": None}
+    assert first.settings["interventions"] == {"rewind": rewind}
+    plain = load(changed("grid.0.model", "mlp")).cells[0].settings
+    assert plain["maps"] is None and plain["gradients"] is False
 
 
 def test_a_probe_name_means_one_probe_in_all_entries():
@@ -298,6 +314,12 @@ REFUSALS = [
     ("grid.0.geometry", {"kappa": -1}, ["geometry.kappa", "-1"]),
     ("grid.0.geometry", {"simulated": {"epochs": ["best"]}}, ["simulated.epochs[0]", "'best'", "'last'"]),
     ("grid.0.geometry", {"simulated": {"epochs": [3]}}, [".geometry.simulated.epochs: 3", "saved_epochs", "'last'"]),
+    ("grid.0.geometry", {"layers": "first"}, ["geometry.layers", "'first'"]),
+    ("grid.0.maps", {"examples": 30}, [".maps.examples: 30", "from 31"]),
+    ("grid.0.maps", {"methods": ["isomap"]}, ["maps.methods[0]", "'isomap'", "'umap'"]),
+    ("grid.0.gradients", {}, ["gradients", "'boolean'"]),
+    ("grid.0.interventions", {"rewind": {"redraws": -1}}, ["interventions.rewind.redraws", "-1"]),
+    ("grid.0.interventions", {"rewind": {"batch_norm": ["kept"]}}, ["rewind.batch_norm[0]", "'kept'", "'rewound'"]),
     ("grid.0.geometry", {"simulated": {"layers": "first"}}, ["simulated.layers", "'first'"]),
     ("defaults.data_seeds", ["4-2"], ["data_seeds", "'4-2'"]),
     ("defaults.data_seeds", [0, "0-3"], ["declared twice", "data0-model0", "uniform-0.0"]),

@@ -117,6 +117,7 @@ def test_geometry_and_probes(grids, name):
     for cell in grids[name].cells:
         found = dict(cell.settings["geometry"])
         simulated = found.pop("simulated")
+        assert found.pop("layers") == "all"
         assert found == {"points": 50, "directions": 300, "kappa": 0.0, "restarts": 10, "features": features}
         assert simulated["dichotomies"] == 100 and "last" in simulated["epochs"]
         # Without a projection 500 points cost the square of 500 at most, and nothing is lost.
@@ -127,13 +128,24 @@ def test_geometry_and_probes(grids, name):
             "masc": {"kind": "masc", "variance": 0.99, "n_axes": None, "max_features": LIMIT[name], **plain},
             "velpic": {"kind": "velpic", "max_features": LIMIT[name], **plain},
         }
-        assert cell.settings["interventions"] == {}
 
 
 @FILES
-def test_each_file_draws_the_figures_of_geometry(grids, name):
+def test_what_else_is_asked_of_the_runs(grids, name):
+    for cell in grids[name].cells:
+        treatments = ["rewound"] if name == "cnn-mnist" else ["rewound", "reestimated"]
+        assert cell.settings["interventions"] == {
+            "transfer": {"layers": "last"},
+            "rewind": {"batch_norm": treatments, "redraws": 3, "examples": 10_000},
+        }
+        assert cell.settings["gradients"] and cell.settings["maps"]["layers"] == ["output"]
+
+
+@FILES
+def test_each_file_draws_the_figures_of_the_paper(grids, name):
     """All four views have examples at this level, and a cell has what each figure needs."""
-    assert {"fig16", "fig17", "fig18", "fig19"} <= set(catalogue.available(grids[name].cells))
+    figures = {f"fig{number}" for number in (*range(16, 25), 26)}
+    assert figures <= set(catalogue.available(grids[name].cells))
 
 
 @FILES

@@ -1,6 +1,7 @@
 """The headline table: by hand, against a slow second computation, and in words."""
 
 import frames
+import frames_rewinding
 import numpy as np
 import pandas as pd
 import pytest
@@ -243,7 +244,7 @@ def test_relabelling_by_hand(small):
 
 def test_empty_tables_of_interventions_count_as_none(small):
     results = frames.results([("digits", "mlp")], levels=(0.6,), data_seeds=(0,), schedule=(0, 1, 45))
-    none = [getattr(results, name).iloc[:0] for name in ("transfer", "edit", "relabel")]
+    none = [getattr(results, name).iloc[:0] for name in ("transfer", "edit", "relabel", "rewind")]
     pd.testing.assert_frame_equal(summary.headline(*small, *none), summary.headline(*small))
 
 
@@ -262,7 +263,11 @@ def everything():
     held_out = results.transfer[results.transfer["split"] == "test"].assign(split="validation", labels="given")
     held_out["value"] = held_out["value"] * 0.4 + np.random.default_rng(5).normal(0, 0.02, len(held_out))
     transfer = pd.concat([results.transfer, held_out])
-    return results.probes, results.history, transfer, results.edit, results.relabel
+    rewind = frames_rewinding.rewind(results.history)
+    # As if one of the models had batch normalisation.
+    both = [rewind[rewind["model"] == "cnn"].assign(batch_norm=way) for way in ("rewound", "reestimated")]
+    rewind = pd.concat([rewind[rewind["model"] == "mlp"], *both])
+    return results.probes, results.history, transfer, results.edit, results.relabel, rewind
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -275,9 +280,10 @@ def test_headline_against_loops_over_runs(everything, seed):
         shuffled.append(frame.assign(value=(frame["value"] + rng.normal(0, 0.02, len(frame))).round(2)))
     table = summary.headline(*shuffled)
     expected = slow_headline(*shuffled)
-    keys = ["model", "level", "probe", "bias", "edit_epoch", "quantity", "choice", "layer"]
+    table["way"] = table["batch_norm"].where(table["quantity"].str.startswith("rewind"))
+    keys = ["model", "level", "probe", "bias", "edit_epoch", "way", "quantity", "choice", "layer"]
     found = {
-        tuple(None if pd.isna(value) else value for value in row[:8]): row[8:]
+        tuple(None if pd.isna(value) else value for value in row[:9]): row[9:]
         for row in table[[*keys, "mean", "low", "high", "epoch", "n", "n_runs"]].itertuples(index=False, name=None)
     }
     assert len(found) == len(table) and set(found) == set(expected)
@@ -317,9 +323,18 @@ def test_headline_text_is_narrow_plain_ascii(validation):
     assert text.isascii()
     assert max(map(len, text.splitlines())) <= 120
     assert ("honest layer" in text) is validation
-    # One line for each level and probe of both models, in each of two blocks.
+    # One line for each level and probe of both models, in each of two blocks, or three with held-out labels.
     notes = text.splitlines().index(next(line for line in text.splitlines() if line.startswith("Test accuracy")))
-    assert sum("+/-" in line for line in text.splitlines()[:notes]) == 2 * 2 * 6 * 3
+    assert sum("+/-" in line for line in text.splitlines()[:notes]) == (2 + validation) * 2 * 6 * 3
+
+
+def test_headline_text_of_everything_is_narrow(everything):
+    text = summary.headline_text(summary.headline(*everything))
+    assert max(map(len, text.splitlines())) <= 120
+    # Both models, two levels, with and without held-out labels; only the second has two ways with batch norm.
+    for sets in ("one layer", "first layers", "last layers"):
+        assert text.count(f"rewound: {sets}") == 2 * 2 * (1 + 2)
+        assert text.count(f"rewound: {sets}, re-estimated") == 2 * 2
 
 
 def test_headline_text_of_one_seed_has_no_interval(small):

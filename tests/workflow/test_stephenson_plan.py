@@ -24,7 +24,9 @@ def test_the_index_plans_as_many_jobs_as_its_comment_states(tmp_path):
     jobs = planned(tmp_path, config=yaml.safe_load((FOLDER / "all.yaml").read_text()))
     assert jobs["prepare_data"] == 3
     assert jobs["draw_labels"] == jobs["train"] == 2 * 6 + 3 * 3
-    assert jobs["fit_probes"] == jobs["geometry"] == (2 * 6 + 3) * 21 + 2 * 3 * 5
+    for rule in ("fit_probes", "geometry", "gradients", "transfer"):
+        assert jobs[rule] == (2 * 6 + 3) * 21 + 2 * 3 * 5
+    assert jobs["rewind"] == jobs["maps"] == jobs["train"]
     assert sum(jobs.values()) == stated_jobs("all")
 
 

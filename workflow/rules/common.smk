@@ -9,8 +9,10 @@ from latentgen import (
     datasets,
     figures,
     geometry,
+    gradients,
     grid,
     interventions,
+    maps,
     models,
     noise,
     probes,
@@ -33,7 +35,7 @@ wildcard_constraints:
     run=r"data[0-9]+-model[0-9]+",
     block=r"[0-9]+-[0-9]+",
     epoch=r"[0-9]+",
-    table="history|probes|geometry|transfer|edit|relabel",
+    table="history|probes|geometry|gradients|maps|transfer|edit|relabel|rewind",
 
 
 try:
@@ -81,8 +83,16 @@ def geometry_of(wildcards):
     return cell(wildcards).settings["geometry"]
 
 
+def maps_of(wildcards):
+    return cell(wildcards).settings["maps"]
+
+
 def transfer_of(wildcards):
     return cell(wildcards).settings["interventions"]["transfer"]
+
+
+def rewind_of(wildcards):
+    return cell(wildcards).settings["interventions"]["rewind"]
 
 
 def edit_of(wildcards):
@@ -149,13 +159,16 @@ def parts_of_table(wildcards):
         "history": history_files,
         "probes": probe_files,
         "geometry": geometry_files,
+        "gradients": gradients_files,
+        "maps": maps_files,
         "transfer": transfer_files,
         "edit": edit_files,
         "relabel": relabel_files,
+        "rewind": rewind_files,
     }
     found = files[wildcards.table]()
     if not found:
-        where = "to one" if wildcards.table == "geometry" else "under 'interventions'"
+        where = "under 'interventions'" if wildcards.table in catalogue.INTERVENTIONS else "to one"
         raise WorkflowError(f"no entry of the grid has {wildcards.table}; add it {where}")
     return found
 
@@ -165,34 +178,43 @@ def data_files():
 
 
 def geometry_files():
-    return [
-        f"{cell.path}/geometry/{block}.parquet"
-        for cell in GRID.cells
-        for block in cell.blocks
-        if cell.settings["geometry"] is not None
-    ]
+    return [f"{cell.path}/geometry/{block}.parquet" for cell in having("geometry") for block in cell.blocks]
+
+
+def gradients_files():
+    return [f"{cell.path}/gradients/{block}.parquet" for cell in having("gradients") for block in cell.blocks]
+
+
+def maps_files():
+    return [f"{cell.path}/maps.parquet" for cell in having("maps")]
 
 
 def transfer_files():
-    return [
-        f"{cell.path}/transfer/{block}.parquet"
-        for cell in GRID.cells
-        for block in cell.blocks
-        if "transfer" in cell.settings["interventions"]
-    ]
+    return [f"{cell.path}/transfer/{block}.parquet" for cell in intervened("transfer") for block in cell.blocks]
 
 
 def edit_files():
     return [
         f"{cell.path}/edit/epoch-{epoch:04d}.parquet"
-        for cell in GRID.cells
-        if "edit" in cell.settings["interventions"]
+        for cell in intervened("edit")
         for epoch in cell.settings["interventions"]["edit"]["epochs"]
     ]
 
 
 def relabel_files():
-    return [f"{cell.path}/relabel.parquet" for cell in GRID.cells if "relabel" in cell.settings["interventions"]]
+    return [f"{cell.path}/relabel.parquet" for cell in intervened("relabel")]
+
+
+def rewind_files():
+    return [f"{cell.path}/rewind.parquet" for cell in intervened("rewind")]
+
+
+def having(analysis):
+    return [cell for cell in GRID.cells if cell.settings[analysis]]
+
+
+def intervened(intervention):
+    return [cell for cell in GRID.cells if intervention in cell.settings["interventions"]]
 
 
 def figure_files():
@@ -210,7 +232,13 @@ def settings_of_figure(wildcards):
 
 
 def models_of_figure(wildcards):
-    return GRID.models if wildcards.figure == "fig13" else {}
+    """What figures that compare models know of them."""
+    return GRID.models if wildcards.figure in ("fig13", "fig25") else {}
+
+
+def models_of_data():
+    """Models that are trained on each data set."""
+    return {data: sorted({cell.model for cell in GRID.cells if cell.dataset == data}) for data in GRID.datasets}
 
 
 def headline_tables():

@@ -1,4 +1,4 @@
-"""What is done to trained networks: readouts replaced, trainings continued, training sets relabelled."""
+"""What is done to trained networks: readouts replaced, layers rewound, trainings continued or begun on other labels."""
 
 
 rule transfer:
@@ -28,6 +28,35 @@ rule transfer:
         version=[interventions.VERSION, probes.VERSION, activations.VERSION, models.VERSION],
     script:
         "../scripts/transfer.py"
+
+
+rule rewind:
+    input:
+        data=f"{DATA}/meta.json",
+        labels=f"{CELL}/labels.parquet",
+        index=f"{CELL}/checkpoints.json",
+    output:
+        f"{CELL}/rewind.parquet",
+    log:
+        "results/logs/rewind/{dataset}/{model}/{noise}-{level}/{seeds}.log",
+    benchmark:
+        "results/benchmarks/rewind/{dataset}/{model}/{noise}-{level}/{seeds}.tsv"
+    conda:
+        "../../envs/latentgen.yaml"
+    threads: THREADS
+    resources:
+        gpu=GPU,
+        mem_mb=more_memory(8000),
+        runtime=more_minutes(480),
+    params:
+        runs=runs_of,
+        settings=rewind_of,
+        model=model_of,
+        device=DEVICE,
+        threads=THREADS,
+        version=[interventions.VERSION, activations.VERSION, models.VERSION],
+    script:
+        "../scripts/rewind.py"
 
 
 rule edit:

@@ -1,4 +1,4 @@
-"""One tidy table per analysis over the whole grid, the headline, and the scoreboard against published values."""
+"""One tidy table per analysis over the whole grid, the models' layers, the headline, and the published values."""
 
 
 rule gather:
@@ -15,6 +15,26 @@ rule gather:
         runtime=more_minutes(30),
     script:
         "../scripts/gather.py"
+
+
+rule count_weights:
+    input:
+        data_files(),
+    output:
+        "results/tables/layers.parquet",
+    log:
+        "results/logs/tables/layers.log",
+    conda:
+        "../../envs/latentgen.yaml"
+    resources:
+        mem_mb=more_memory(4000),
+        runtime=more_minutes(30),
+    params:
+        declared=GRID.models,
+        of_data=models_of_data(),
+        version=models.VERSION,
+    script:
+        "../scripts/count_weights.py"
 
 
 rule headline:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from latentgen.figures.results import Results
 
 #: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
-VERSION = 2
+VERSION = 3
 
 _HOMES = {
     **dict.fromkeys(["fig1", "fig2", "fig3", "fig4", "fig5"], "curves"),

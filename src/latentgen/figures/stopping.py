@@ -15,6 +15,7 @@ from latentgen.figures import catalogue, layout, panels, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results, probe_label
 from latentgen.summary import GRID_POINT
+from latentgen.summary.selection import REWOUND
 from latentgen.summary.text import intervention_label
 
 #: Columns of the table behind the figure, after those of the grid point.
@@ -23,6 +24,10 @@ COLUMNS = [
     *["diff", "diff_low", "diff_high", "honest_diff", "honest_diff_low", "honest_diff_high", "n", "n_runs"],
     *["fit_labels", "batch_norm", "split", "labels", "metric"],
 ]
+
+
+#: Tables that the headline is made of.
+_TABLES = ("probes", "history", *catalogue.INTERVENTIONS)
 
 
 class _Mark(NamedTuple):
@@ -36,7 +41,7 @@ class _Mark(NamedTuple):
 
 _LAST = _Mark("o", False, 0.0, "at the end; of probes on the last layer")
 _BEST_LAYER = _Mark("o", True, 0.25, "at the end, best layer (oracle)")
-_BEST_EPOCH = _Mark("D", True, -0.32, "at its best epoch; of probes on the best layer (oracle)")
+_BEST_EPOCH = _Mark("D", True, -0.32, "at its best epoch; of probes and rewinding, best layer too (oracle)")
 _HELD_OUT = _Mark("^", False, -0.16, "at the epoch, and layer, chosen on held-out noisy labels")
 
 #: (quantity, choice) of the headline → its mark, in the order of the table.
@@ -54,14 +59,18 @@ _MARKS = {
     ("edit_final", "fixed"): _LAST,
     ("edit_control_final", "fixed"): _LAST,
     ("relabel_final", "fixed"): _LAST,
+    **{(f"rewind_{kind}_best", "oracle"): _BEST_EPOCH for kind in REWOUND},
+    **{(f"rewind_{kind}_best", "validation"): _HELD_OUT for kind in REWOUND},
 }
 
 #: Colour by what the value is of: the first word of its quantity.
 _COLOURS = {
     **{"model": "black", "probe": style.series_style(0)["color"], "transfer": style.series_style(3)["color"]},
     **{"edit": style.series_style(2)["color"], "relabel": style.series_style(4)["color"]},
+    "rewind": style.series_style(9)["color"],
 }
-_STOPPED = {
+#: Lines at early stopping, by how its epoch was chosen.
+STOPPED = {
     "oracle": {"color": "0.35", "linewidth": 0.7, "linestyle": (0, (5, 1.5)), "zorder": 1},
     "validation": {"color": "0.35", "linewidth": 0.7, "linestyle": "-", "zorder": 1},
 }
@@ -94,12 +103,12 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def _table(results: Results) -> pd.DataFrame:
-    headline = summary.headline(results.probes, results.history, results.transfer, results.edit, results.relabel)
+    headline = summary.headline(**{name: getattr(results, name) for name in _TABLES})
     kinds = pd.MultiIndex.from_frame(headline[["quantity", "choice"]])
     shown = headline[kinds.isin(list(_MARKS))].copy()
     shown["series"] = [_series(row) for row in shown.itertuples()]
     # A difference has the names of its quantity; edits of several layers differ by layer.
-    key = [*GRID_POINT, "probe", "bias", "edit_epoch", "layer", "quantity"]
+    key = [*GRID_POINT, "probe", "batch_norm", "bias", "edit_epoch", "layer", "quantity"]
     for choice, column in (("oracle", "diff"), ("validation", "honest_diff")):
         gaps = headline[headline["quantity"].str.endswith("_minus_model_best_epoch") & (headline["choice"] == choice)]
         gaps = gaps.assign(quantity=gaps["quantity"].str.removesuffix("_minus_model_best_epoch"))
@@ -163,7 +172,7 @@ def _panel(ax: Axes, cell: _Cell) -> None:
         mark = _MARKS[row.quantity, row.choice]
         colour, y = _COLOURS[row.quantity.split("_")[0]], place[row.series] + mark.offset
         if row.quantity == "model_best_epoch":
-            ax.axvline(100 * row.mean, **_STOPPED[row.choice])
+            ax.axvline(100 * row.mean, **STOPPED[row.choice])
         ax.hlines(y, 100 * row.low, 100 * row.high, color=colour, linewidth=0.6, zorder=2)
         ax.plot(100 * row.mean, y, **_looks(mark, colour))
     ax.set_xlim(layout.limits(cell.points))
@@ -187,9 +196,9 @@ def _handles(table: pd.DataFrame) -> list[Line2D]:
     there = set(zip(table["quantity"], table["choice"], strict=True))
     marks = dict.fromkeys(mark for kind, mark in _MARKS.items() if kind in there)
     handles = [Line2D([], [], label=mark.label, **_looks(mark, "0.3")) for mark in marks]
-    handles.append(Line2D([], [], label="early stopping (oracle)", **_STOPPED["oracle"]))
+    handles.append(Line2D([], [], label="early stopping (oracle)", **STOPPED["oracle"]))
     if ("model_best_epoch", "validation") in there:
-        handles.append(Line2D([], [], label="early stopping on held-out noisy labels", **_STOPPED["validation"]))
+        handles.append(Line2D([], [], label="early stopping on held-out noisy labels", **STOPPED["validation"]))
     return handles
 
 
@@ -210,6 +219,13 @@ def _footer(table: pd.DataFrame) -> list[str]:
         text.append(
             "Relabelled: trained from scratch on the labels that a probe on that layer gave the training examples."
         )
+    if "rewind" in kinds:
+        text.append(
+            "Rewound: the model at its end, one layer or the first or last layers put back to the weights of a saved "
+            "epoch, whichever layers and epoch are best; never all of them, which is early stopping."
+        )
+    if (table["batch_norm"] == "reestimated").any():
+        text.append("Re-estimated: statistics of batch normalisation computed anew on training images after that.")
     text += layout.seeds(table, "bars")
     text.append(
         "Each panel has an axis of its own; differences to early stopping, paired within runs, are in the table."

@@ -86,7 +86,7 @@ def epochs(geometry: pd.DataFrame, results: Results) -> pd.DataFrame:
     lacking = len(measured[RUN].drop_duplicates()) - len(highest)
     if lacking:
         raise ValueError(
-            f"the history table holds no test accuracy of the network at any epoch with geometry for {lacking} runs; "
+            f"the history table holds no test accuracy of the network at any measured epoch for {lacking} runs; "
             "make both tables of the same grid"
         )
     return pd.concat([highest.assign(at="best epoch"), at_end(measured).assign(at="last epoch")], ignore_index=True)

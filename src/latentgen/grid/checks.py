@@ -14,6 +14,7 @@ from latentgen.geometry import settings as geometry
 from latentgen.grid import sources, spans
 from latentgen.grid.cells import PAIRED, Cell, Grid
 from latentgen.interventions import settings as interventions
+from latentgen.maps import settings as maps
 from latentgen.probes import kinds
 from latentgen.spelling import allowed as known
 
@@ -38,6 +39,8 @@ ENTRY = {
     "block": 100,
     "interventions": {},
     "geometry": None,
+    "gradients": False,
+    "maps": None,
 }
 TRAINING = {"momentum": 0.0, "shuffle": True, "stop_accuracy": None}
 #: Keys that no default can stand for.
@@ -183,7 +186,7 @@ def _declared_errors(declared: Mapping[str, Any]) -> Iterable[str]:
 
 
 def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
-    """Entry over defaults; training, probes, interventions and geometry merge key by key, the rest is replaced."""
+    """Entry over defaults; the settings of one key merge with the defaults' own, the rest is replaced."""
     merged = ENTRY | copy.deepcopy(dict(defaults)) | copy.deepcopy(dict(entry))
     for key, base in (("training", TRAINING), ("probes", {}), ("interventions", {})):
         if key in merged:
@@ -191,8 +194,9 @@ def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, A
     for key in ("probes", "interventions"):
         if key in merged:
             merged[key] = {name: settings for name, settings in merged[key].items() if settings is not None}
-    if merged["geometry"] is not None:
-        merged["geometry"] = copy.deepcopy(defaults.get("geometry") or {}) | merged["geometry"]
+    for key in ("geometry", "maps"):
+        if merged[key] is not None:
+            merged[key] = copy.deepcopy(defaults.get(key) or {}) | merged[key]
     return merged
 
 
@@ -244,6 +248,8 @@ def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterab
         yield f".interventions{error}"
     for error in geometry.errors(entry, kept) if kept else ():
         yield f".geometry{error}"
+    for error in maps.errors(entry) if kept else ():
+        yield f".maps{error}"
 
 
 def _epoch_errors(entry: Mapping[str, Any], kept: set[int]) -> Iterable[str]:
@@ -278,6 +284,8 @@ def _expand(entry: Mapping[str, Any], exclude: list[Mapping[str, Any]], config: 
     settings["probes"] = {name: kinds.complete(probe) for name, probe in entry["probes"].items()}
     settings["interventions"] = interventions.complete(entry["interventions"])
     settings["geometry"] = geometry.complete(entry["geometry"])
+    settings["gradients"] = entry["gradients"]
+    settings["maps"] = maps.complete(entry["maps"])
     for point in _points(entry):
         if any(_matches(point, rule) for rule in exclude):
             continue

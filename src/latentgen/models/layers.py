@@ -28,7 +28,8 @@ def weights_by_layer(model: nn.Module, images: torch.Tensor) -> list[LayerWeight
     A parameter belongs to the first layer whose activation depends on it, by differentiation, so that shared ones and
     those that no module of their own applies find their place; what comes after the last probed layer belongs to
     ``output``. The buffers of a module, such as running statistics, belong to the layer that is computed when it is
-    called, or to the next that has parameters. Weights that are not trained, or that nothing depends on, belong to none.
+    called, or to the next that has parameters. Weights that are not trained, or that nothing depends on, belong to
+    none.
 
     Parameters
     ----------

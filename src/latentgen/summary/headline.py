@@ -1,11 +1,12 @@
 """What the network, its layers and the interventions know at the end, at their best, and at initialisation."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
-from latentgen.summary.intervals import GRID_POINT, RUN, difference, over_seeds
+from latentgen.summary import interventions
+from latentgen.summary.intervals import GRID_POINT, RUN, over_seeds
+from latentgen.summary.interventions import Measure, minus
 from latentgen.summary.selection import (
     at_end,
     best,
@@ -13,7 +14,7 @@ from latentgen.summary.selection import (
     last_layer,
     model_accuracy,
     probe_accuracy,
-    transfer_accuracy,
+    selections,
 )
 
 #: Columns that tell the quantities of a grid point apart, null where they say nothing, with their types.
@@ -36,21 +37,13 @@ NOT_COMPARED = (
 SAME_END = ("probe_final_last_layer", "transfer_final")
 
 
-class _Measure(NamedTuple):
-    """A quantity with one row per run: columns of the run, ``epoch``, ``value``, perhaps ``layer`` and ``depth``."""
-
-    quantity: str
-    choice: str
-    rows: pd.DataFrame
-    names: Mapping[str, Any]
-
-
 def headline(
     probes: pd.DataFrame,
     history: pd.DataFrame,
     transfer: pd.DataFrame | None = None,
     edit: pd.DataFrame | None = None,
     relabel: pd.DataFrame | None = None,
+    rewind: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Test accuracies at the end, at their best and at initialisation, and their paired differences to the network.
 
@@ -85,6 +78,11 @@ def headline(
         a network trained from scratch on the labels that ``probe`` on ``layer`` gave the training examples.
     ``relabel_label_accuracy``
         the fraction of those labels that are the true ones.
+    ``rewind_alone_best``, ``rewind_prefix_best``, ``rewind_suffix_best``
+        the final network with one layer, its first or its last layers put back to their weights of a saved epoch, at
+        the best layer and epoch, found in each run for itself (oracle, validation). All layers together would be early
+        stopping and do not count; the last epoch, where nothing is put back, does. One row for each way with batch
+        normalisation.
     ``..._minus_model_final``, ``..._minus_model_best_epoch``
         paired difference within each run, in fractions (0.1 is ten percentage points), of every quantity of the final
         network, a probe or an intervention but those of the untrained network and of labels. What was chosen on
@@ -95,44 +93,50 @@ def headline(
     ----------
     probes, history : DataFrame
         Columns of ``latentgen.tables.PROBES`` and ``latentgen.tables.HISTORY``.
-    transfer, edit, relabel : DataFrame, optional
-        Columns of ``latentgen.tables.TRANSFER``, ``EDIT`` and ``RELABEL``; empty ones count as none.
+    transfer, edit, relabel, rewind : DataFrame, optional
+        Columns of ``latentgen.tables.TRANSFER``, ``EDIT``, ``RELABEL`` and ``REWIND``; empty ones count as none.
 
     Returns
     -------
     DataFrame
-        ``dataset, model, noise, level``; ``probe`` (null for the network, transfer and edit), ``fit_labels`` (the
-        labels that a probe or readout was fitted on), ``batch_norm`` (of a probe's features), ``bias``,
-        ``edit_epoch``; ``quantity, choice``; ``layer`` (null for the network; ``"fc1 x 3, fc2 x 2"`` where runs chose
-        different ones), ``epoch`` (mean over runs), ``mean, low, high`` (95 % Student t over data seeds; bounds null
-        where n = 1), ``n`` (data seeds), ``n_runs``. Sorted by level; datasets, models and noises in the order of
-        ``probes``.
+        ``dataset, model, noise, level``; ``probe`` (null for the network, transfer, edit and rewind), ``fit_labels``
+        (the labels that a probe or readout was fitted on), ``batch_norm`` (of a probe's features: running or example;
+        of a rewound network: rewound, reestimated or none), ``bias``, ``edit_epoch``; ``quantity, choice``; ``layer``
+        (null for the network; ``"fc1 x 3, fc2 x 2"`` where runs chose different ones; of a rewound prefix the last
+        layer, of a suffix the first), ``epoch`` (mean over runs), ``mean, low, high`` (95 % Student t over data seeds;
+        bounds null where n = 1), ``n`` (data seeds), ``n_runs``. Sorted by level; datasets, models and noises in the
+        order of ``probes``.
 
     Raises
     ------
     ValueError
-        No rows to use, or a run whose last probed epoch is not the last one of its history.
+        No rows to use, or a run whose last epoch in another table is not the last one of its history.
     """
     if model_accuracy(history).empty or probe_accuracy(probes).empty:
         raise ValueError("a headline needs test accuracies of the models and of at least one probe")
     final, *stopped = _network(history)
+    if rewind is not None:
+        ends = rewind[[*RUN, "last_epoch"]].drop_duplicates().rename(columns={"last_epoch": "epoch"})
+        _check_same_end(final.rows, ends, "rewind")
     measures = []
-    for measure in (final, *stopped, *_probes(probes), *_transfer(transfer), *_edit(edit), *_relabel(relabel)):
+    edited = interventions.measures(transfer, edit, relabel, rewind)
+    for measure in (final, *stopped, *_probes(probes), *edited):
         if measure.quantity in SAME_END:
-            _check_same_end(final.rows, measure)
+            what = f"probe {measure.names['probe']!r}" if "probe" in measure.names else "transfer"
+            _check_same_end(final.rows, measure.rows, what)
         measures += [measure, *_differences(measure, final, stopped)]
     table = _summarised(measures).sort_values([*GRID_POINT, "measure"])
     return probes[GRID_POINT[:3]].drop_duplicates().merge(table[COLUMNS], on=GRID_POINT[:3])
 
 
-def _network(history: pd.DataFrame) -> Iterator[_Measure]:
+def _network(history: pd.DataFrame) -> Iterator[Measure]:
     own = model_accuracy(history)
-    yield _Measure("model_final", "fixed", at_end(own), {})
-    for choice, epochs in _selections(own, model_accuracy(history, split="validation", labels="given")):
-        yield _Measure("model_best_epoch", choice, best(epochs, own, ["epoch"]), {})
+    yield Measure("model_final", "fixed", at_end(own), {})
+    for choice, epochs in selections(own, model_accuracy(history, split="validation", labels="given")):
+        yield Measure("model_best_epoch", choice, best(epochs, own, ["epoch"]), {})
 
 
-def _probes(probes: pd.DataFrame) -> Iterator[_Measure]:
+def _probes(probes: pd.DataFrame) -> Iterator[Measure]:
     for probe in probe_accuracy(probes)["probe"].unique():
         rows = probe_accuracy(probes, probe)
         held_out = probe_accuracy(probes, probe, split="validation", labels="given")
@@ -150,82 +154,33 @@ def _probes(probes: pd.DataFrame) -> Iterator[_Measure]:
         if not initial.empty:
             found.append(("probe_initial_best_layer", "oracle", best_layer(initial)))
             found.append(("probe_initial_last_layer", "fixed", last_layer(initial)))
-        yield from (_Measure(*measure, names) for measure in found)
+        yield from (Measure(*measure, names) for measure in found)
 
 
-def _transfer(transfer: pd.DataFrame | None) -> Iterator[_Measure]:
-    for bias in ("zero", "kept") if transfer is not None else ():
-        edited = transfer[transfer["bias"] == bias]
-        rows = transfer_accuracy(edited)
-        if rows.empty:
-            continue
-        names = {"fit_labels": "given", "bias": bias}
-        yield _Measure("transfer_final", "fixed", at_end(rows), names)
-        for choice, epochs in _selections(rows, transfer_accuracy(edited, split="validation", labels="given")):
-            yield _Measure("transfer_best_epoch", choice, best(epochs, rows, ["epoch"]), names)
-
-
-def _edit(edit: pd.DataFrame | None) -> Iterator[_Measure]:
-    if edit is None:
-        return
-    rows = at_end(model_accuracy(edit), [*RUN, "edit_epoch", "layer", "rows", "bias"])
-    for edit_epoch, continued in rows.groupby("edit_epoch"):
-        control = continued[continued["rows"] == "none"]
-        for (_, bias), edited in continued[continued["rows"] == "axis"].groupby(["layer", "bias"], sort=False):
-            names = {"fit_labels": "given", "bias": bias, "edit_epoch": edit_epoch}
-            yield _Measure("edit_final", "fixed", edited, names)
-            yield _Measure("edit_final_minus_control", "fixed", _minus(edited, control), names)
-        yield _Measure("edit_control_final", "fixed", control, {"edit_epoch": edit_epoch})
-
-
-def _relabel(relabel: pd.DataFrame | None) -> Iterator[_Measure]:
-    if relabel is None:
-        return
-    new_labels = relabel[(relabel["metric"] == "label_accuracy") & (relabel["split"] == "train")]
-    right = new_labels[new_labels["labels"] == "true"]
-    final = at_end(model_accuracy(relabel), [*RUN, "probe", "layer"])
-    for quantity, rows in (("relabel_label_accuracy", right), ("relabel_final", final)):
-        for (probe, _), of_probe in rows.groupby(["probe", "layer"], sort=False):
-            yield _Measure(quantity, "fixed", of_probe, {"probe": probe, "fit_labels": "given"})
-
-
-def _selections(rows: pd.DataFrame, held_out: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """(choice, the rows that it looks at)."""
-    yield "oracle", rows
-    if not held_out.empty:
-        yield "validation", held_out
-
-
-def _differences(measure: _Measure, final: _Measure, stopped: list[_Measure]) -> Iterator[_Measure]:
+def _differences(measure: Measure, final: Measure, stopped: list[Measure]) -> Iterator[Measure]:
     quantity, choice, rows, names = measure
     if quantity in NOT_COMPARED:
         return
     if measure is not final:
-        yield _Measure(f"{quantity}_minus_model_final", choice, _minus(rows, final.rows), names)
+        yield Measure(f"{quantity}_minus_model_final", choice, minus(rows, final.rows), names)
     for early in stopped:
         if choice in ("fixed", early.choice):
-            compared = _minus(rows, early.rows)
-            yield _Measure(f"{quantity}_minus_model_best_epoch", early.choice, compared, names)
+            compared = minus(rows, early.rows)
+            yield Measure(f"{quantity}_minus_model_best_epoch", early.choice, compared, names)
 
 
-def _minus(rows: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:
-    """``rows`` with the paired difference to the baseline's row of the same run as their value."""
-    return rows.drop(columns="value").merge(difference(rows, baseline, RUN), on=RUN)
-
-
-def _check_same_end(final: pd.DataFrame, measure: _Measure) -> None:
-    both = measure.rows.merge(final[[*RUN, "epoch"]], on=RUN, how="left", suffixes=("", "_history"))
+def _check_same_end(final: pd.DataFrame, ends: pd.DataFrame, what: str) -> None:
+    both = ends.merge(final[[*RUN, "epoch"]], on=RUN, how="left", suffixes=("", "_history"))
     odd = both[both["epoch"] != both["epoch_history"]]
     if not odd.empty:
         first = odd.iloc[0]
-        what = f"probe {measure.names['probe']!r}" if "probe" in measure.names else "transfer"
         raise ValueError(
             f"run {first[RUN].to_dict()}: {what} has its last rows at epoch {first['epoch']}, "
             f"but the history ends at {first['epoch_history']}; gather both tables anew"
         )
 
 
-def _summarised(measures: Sequence[_Measure]) -> pd.DataFrame:
+def _summarised(measures: Sequence[Measure]) -> pd.DataFrame:
     """One row per grid point and measure from one row per run; ``measure`` is its place in ``measures``."""
     columns = [*RUN, "epoch", "value", "layer", "depth"]
     rows = pd.concat({place: measure.rows for place, measure in enumerate(measures)}, names=["measure"])

@@ -1,10 +1,14 @@
 """Which rows of the tables are meant, and which of them are last or best."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from latentgen.summary.intervals import GRID_POINT, RUN, over_seeds
+
+#: Sets of layers that are rewound together, and ways with batch normalisation, in the order of tables and figures.
+REWOUND = ("alone", "prefix", "suffix")
+REWIND_BATCH_NORM = ("rewound", "reestimated", "none")
 
 
 def probe_accuracy(
@@ -38,6 +42,23 @@ def transfer_accuracy(transfer: pd.DataFrame, *, split: str = "test", labels: st
     return _accuracy(transfer[axes & whole], split, labels)
 
 
+def rewind_accuracy(rewind: pd.DataFrame, *, view: str = "test", weights: str = "saved") -> pd.DataFrame:
+    """Accuracies of the rewound networks in one view: one row per run, epoch, kind, layer, batch norm and draw.
+
+    A view that has no examples has no rows.
+    """
+    rows = rewind[(rewind["view"] == view) & (rewind["weights"] == weights) & (rewind["metric"] == "accuracy")]
+    return rows.dropna(subset="value")
+
+
+def whole_sets(rewind: pd.DataFrame) -> pd.Series:
+    """Which rows of a rewind table, with all its layers, put back all layers at once, which is early stopping."""
+    depth = rewind.groupby(GRID_POINT)["depth"]
+    first, last = rewind["depth"] == depth.transform("min"), rewind["depth"] == depth.transform("max")
+    kind = rewind["kind"]
+    return (first | (kind == "prefix")) & (last | (kind == "suffix"))
+
+
 def at_end(rows: pd.DataFrame, within: Sequence[str] = RUN) -> pd.DataFrame:
     """Rows of the last epoch that each ``within`` has."""
     return rows[rows["epoch"] == rows.groupby(list(within))["epoch"].transform("max")]
@@ -55,6 +76,13 @@ def best(
     selection = selection.sort_values([*within, *order], ignore_index=True)
     first = selection.loc[selection.groupby(list(within))["value"].idxmax(), [*within, *columns]]
     return scored.merge(first, on=[*within, *columns], validate="many_to_one")
+
+
+def selections(rows: pd.DataFrame, held_out: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """(choice, the rows that it looks at)."""
+    yield "oracle", rows
+    if not held_out.empty:
+        yield "validation", held_out
 
 
 def best_layer(rows: pd.DataFrame) -> pd.DataFrame:

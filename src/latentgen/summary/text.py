@@ -10,13 +10,18 @@ from latentgen.summary.intervals import GRID_POINT
 #: Quantities of interventions that have a line of their own.
 _INTERVENTIONS = ("transfer_final", "edit_final", "edit_control_final", "relabel_final")
 
+#: Names of the sets of layers that are rewound, by their quantity, which has no value at the end.
+_REWOUND = {"rewind_alone_best": "one layer", "rewind_prefix_best": "first layers", "rewind_suffix_best": "last layers"}
+
+_NONE = "-"
+
 
 def headline_text(frame: pd.DataFrame) -> str:
-    """`headline` as plain ASCII text of at most 120 columns, two blocks per dataset, model and noise.
+    """`headline` as plain ASCII text of at most 120 columns, two or three blocks per dataset, model and noise.
 
     The first has a line per level and probe: the ends of training, and initialisation. The second sets every probe
-    and intervention beside early stopping. Accuracies in percent with half the width of their interval; columns
-    marked ``*`` hold oracle choices.
+    and intervention beside early stopping, the third does so where both chose on held-out labels.
+    Accuracies in percent with half the width of their interval; columns marked ``*`` hold oracle choices.
     """
     honest = bool((frame["choice"] == "validation").any())
     lines = []
@@ -25,12 +30,22 @@ def headline_text(frame: pd.DataFrame) -> str:
         lines.append(f"{dataset} / {model}, {noise} noise, {_span(n)} data seed{'s' if n[-1] > 1 else ''}")
         lines += _aligned(_ends(block, honest))
         lines.append("")
-        lines += _aligned(_beside_early_stopping(block, honest))
+        lines += _aligned(_beside_early_stopping(block))
         lines.append("")
+        held_out = _honest(block)
+        if len(held_out) > 1:
+            lines += _aligned(held_out)
+            lines.append("")
+    notes = []
+    if frame["quantity"].isin(_REWOUND).any():
+        notes = ["rewound: the model at its end with its best layers* (never all) put back to their best saved epoch*."]
+    if (frame["batch_norm"] == "reestimated").any():
+        notes.append("re-estimated: statistics of batch normalisation computed anew on training images after that.")
     lines += [
         "Test accuracy in %, +/- 95 % Student t over data seeds; probes fitted on the given (noisy) labels, those in",
         "brackets on others. model, best layer, end: at the end of training, probes on their best layer*; at init: the",
         "best layer of the untrained network; early stop: the model at its best epoch; own best: best epoch and layer.",
+        *notes,
         "* oracle: the epoch or layer was chosen on test data.",
     ]
     if honest:
@@ -60,27 +75,37 @@ def _ends(block: pd.DataFrame, honest: bool) -> list[list[str]]:
     return rows
 
 
-def _beside_early_stopping(block: pd.DataFrame, honest: bool) -> list[list[str]]:
-    header = ["level", "early stop*", "beside it", "end", "end - early*", "own best*", "best - early*"]
-    rows = [header + ["honest early", "honest best - early"] if honest else header]
+def _beside_early_stopping(block: pd.DataFrame) -> list[list[str]]:
+    rows = [["level", "early stop*", "beside it", "end", "end - early*", "own best*", "best - early*"]]
     minus = "_minus_model_best_epoch"
     for level, point in block.groupby("level"):
         cell = _cells(point)
-        early, held_out = cell("model_best_epoch", "oracle"), cell("model_best_epoch", "validation")
-        start, honest_start = [f"{level:g}", early], held_out
+        start = [f"{level:g}", cell("model_best_epoch", "oracle")]
         for label, final, choice, own_best, names in _lines(point):
             row = [
                 *start,
                 label,
                 cell(final, choice, **names),
-                cell(final + minus, "oracle", sign=True, **names),
+                cell(f"{final}{minus}", "oracle", sign=True, **names),
                 cell(own_best, "oracle", **names),
                 cell(f"{own_best}{minus}", "oracle", sign=True, **names),
             ]
-            if honest:
-                row += [honest_start, cell(f"{own_best}{minus}", "validation", sign=True, **names)]
             rows.append(row)
-            start, honest_start = ["", ""], ""
+            start = ["", ""]
+    return rows
+
+
+def _honest(block: pd.DataFrame) -> list[list[str]]:
+    rows = [["level", "honest early", "beside it", "honest best", "best - early"]]
+    for level, point in block.groupby("level"):
+        cell = _cells(point)
+        start = [f"{level:g}", cell("model_best_epoch", "validation")]
+        for label, _, _, own_best, names in _lines(point):
+            best = cell(own_best, "validation", **names)
+            if best != _NONE:
+                gain = cell(f"{own_best}_minus_model_best_epoch", "validation", sign=True, **names)
+                rows.append([*start, label, best, gain])
+                start = ["", ""]
     return rows
 
 
@@ -108,14 +133,18 @@ def _lines(point: pd.DataFrame) -> list[tuple[str, str, str, str, dict]]:
             label += f" ({100 * right[row.probe, row.layer]:.1f} % right)"
         own_best = "transfer_best_epoch" if row.quantity == "transfer_final" else ""
         lines.append((label, row.quantity, "fixed", own_best, names))
+    for row in point[point["quantity"].isin(_REWOUND) & (point["choice"] == "oracle")].itertuples():
+        lines.append((intervention_label(row), "", "fixed", row.quantity, {"batch_norm": row.batch_norm}))
     return lines
 
 
 def intervention_label(row: Any) -> str:
     """What texts and figures call a row of the headline that an intervention gave.
 
-    ``row`` : attributes ``quantity, bias, edit_epoch, probe, layer``
+    ``row`` : attributes ``quantity, bias, edit_epoch, probe, layer, batch_norm``
     """
+    if row.quantity in _REWOUND:
+        return f"rewound: {_REWOUND[row.quantity]}" + ", re-estimated" * (row.batch_norm == "reestimated")
     if row.quantity.startswith("transfer"):
         return f"transfer, {row.bias} bias"
     if row.quantity.startswith("edit_control"):
@@ -126,14 +155,14 @@ def intervention_label(row: Any) -> str:
 
 
 def _cells(point: pd.DataFrame) -> Callable[..., str]:
-    """Function that prints one quantity of the grid point in percent, or ``-`` where it is not there."""
+    """Function that prints one quantity of the grid point in percent, or `_NONE` where it is not there."""
 
     def cell(quantity: str, choice: str = "fixed", *, sign: bool = False, with_layer: bool = False, **names) -> str:
         rows = point[(point["quantity"] == quantity) & (point["choice"] == choice)]
         for name, value in names.items():
             rows = rows[rows[name] == value]
         if rows.empty:
-            return "-"
+            return _NONE
         row = rows.iloc[0]
         text = f"{100 * row['mean']:+.1f}" if sign else f"{100 * row['mean']:.1f}"
         if pd.notna(row["low"]):

@@ -1,0 +1,130 @@
+"""What figures of rewinding share: their rows, the networks beside them, and sentences of their footers."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from latentgen import summary
+from latentgen.figures import panels, style
+from latentgen.figures.averages import PAIR
+from latentgen.figures.results import Results
+from latentgen.summary import GRID_POINT, RUN
+from latentgen.summary.selection import REWIND_BATCH_NORM, REWOUND, at_end, best, selections
+
+#: What each set of layers is called in titles.
+KINDS = {"alone": "one layer", "prefix": "all layers up to one", "suffix": "all layers from one on"}
+
+#: Colour of each way with batch normalisation, the one that maps show first.
+LOOKS = {way: style.series_style(turn % 2)["color"] for turn, way in enumerate(REWIND_BATCH_NORM)}
+
+NAMES = {"rewound": "statistics rewound", "reestimated": "statistics re-estimated", "none": "no batch normalisation"}
+
+_WAYS = {
+    "rewound": "Running statistics of batch normalisation are put back with their layer.",
+    "reestimated": "Re-estimated: running statistics are computed anew on training images after that.",
+}
+
+
+def rows(results: Results) -> pd.DataFrame:
+    """Accuracies of rewound networks, without views that have no examples.
+
+    Raises ``ValueError`` where there are none on test examples.
+    """
+    found = results.rewind[results.rewind["metric"] == "accuracy"].dropna(subset="value")
+    if not ((found["view"] == "test") & (found["weights"] == "saved")).any():
+        raise ValueError(
+            "the rewind table holds no test accuracy of a rewound network; give a grid entry the configuration key "
+            "'interventions.rewind'"
+        )
+    return found
+
+
+def redrawn(rewind: pd.DataFrame) -> pd.DataFrame:
+    """Rows of redrawn weights, one for each run and set of layers, the mean over draws."""
+    names = [*RUN, "view", "kind", "layer", "depth", "parameters", "batch_norm"]
+    return rewind[rewind["weights"] == "redrawn"].groupby(names, as_index=False)["value"].mean()
+
+
+def networks(results: Results, rewind: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Test accuracies of the runs of ``rewind`` themselves, a row for each, by choice.
+
+    ``fixed`` is the end, ``oracle`` and, where labels are held out, ``validation`` the best epoch of all that were
+    measured. Raises ``ValueError`` where the history lacks a run.
+    """
+    runs = rewind[RUN].drop_duplicates()
+    own = summary.model_accuracy(results.history).merge(runs, on=RUN)
+    held_out = summary.model_accuracy(results.history, split="validation", labels="given").merge(runs, on=RUN)
+    lacking = len(runs) - len(own[RUN].drop_duplicates())
+    if lacking:
+        raise ValueError(
+            f"the history table holds no test accuracy of {lacking} of the rewound runs; make both tables of one grid"
+        )
+    return {"fixed": at_end(own)} | {
+        choice: best(epochs, own, ["epoch"]) for choice, epochs in selections(own, held_out)
+    }
+
+
+def tidy(table: pd.DataFrame, results: Results, columns: Sequence[str], firsts: Sequence[str]) -> pd.DataFrame:
+    """The table behind a figure, in order; rows of panels come in that of the configuration."""
+    order = {name: place for place, name in enumerate([*firsts, *REWOUND])}
+    ranks = {"view": order, "series": order, "weights": {"saved": 0, "redrawn": 1}}
+    names = [name for name in ("view", "series", "at", "batch_norm", "choice", "depth", "weights") if name in columns]
+    table = table.sort_values(
+        [*GRID_POINT, *names, "epoch"], key=lambda c: c.map(ranks[c.name]) if c.name in ranks else c, kind="stable"
+    )
+    table = results.rewind[PAIR].drop_duplicates().merge(table, on=PAIR)[[*GRID_POINT, *columns]]
+    # Columns that may be null in part or throughout keep their type so.
+    types = {
+        **dict.fromkeys(["view", "at", "series", "choice", "layer", "batch_norm", "bias", "weights"], "string"),
+        **dict.fromkeys(["depth", "parameters", "n_measured"], "Int64"),
+        **dict.fromkeys(["carried", "whole", "best"], "boolean"),
+    }
+    return table.astype({name: kind for name, kind in types.items() if name in columns})
+
+
+def draws(rewind: pd.DataFrame) -> str:
+    """``1 draw``, ``2 to 3 draws``."""
+    n = rewind[rewind["weights"] == "redrawn"].groupby(RUN)["draw"].nunique()
+    return f"{panels.spanned(n)} draw{'s' if n.max() > 1 else ''}"
+
+
+def seeds(table: pd.DataFrame) -> list[str]:
+    """Sentences on the numbers of data seeds, for figures that draw no interval."""
+    if table["n"].max() == 1:
+        text = ["One data seed (n\xa0=\xa01): no interval."]
+    else:
+        n = panels.spanned(table["n"]).replace(" ", "\xa0")
+        text = [f"Mean over n\xa0=\xa0{n} data seeds; the table has 95\xa0% Student t intervals."]
+    if (table["n_runs"] > table["n"]).any():
+        text.append("Model seeds of a data seed are averaged first.")
+    return text
+
+
+def sizes(results: Results, rewind: pd.DataFrame) -> list[str]:
+    """Sentence on numbers of examples where rewound networks are scored on fewer than the networks themselves."""
+    of_rewound = rewind[rewind["view"] == "test"].groupby(RUN)["n"].max()
+    of_networks = summary.model_accuracy(results.history).groupby(RUN)["n"].max().reindex(of_rewound.index)
+    if (of_rewound == of_networks).all():
+        return []
+    return [
+        f"Rewound networks are scored on {panels.spanned(of_rewound)} test examples, drawn once for a data seed, the "
+        f"networks themselves on {panels.spanned(of_networks)}."
+    ]
+
+
+def batch_norms(shown: pd.DataFrame, every: pd.DataFrame) -> list[str]:
+    """Sentences on batch normalisation; ``every`` may have ways that are not ``shown``."""
+    ways = set(shown["batch_norm"])
+    text = [_WAYS[way] for way in _WAYS if way in ways]
+    if text and "none" in ways:
+        text = ["Where a network has batch normalisation: " + text[0][0].lower() + text[0][1:], *text[1:]]
+    if set(every["batch_norm"]) - ways:
+        text.append("Statistics estimated anew are left to Figure 22.")
+    return text
+
+
+def missing(rewind: pd.DataFrame) -> list[str]:
+    """Sentence on levels at which some runs have no mislabelled examples."""
+    levels = sorted(rewind.loc[rewind["n"] == 0, "level"].unique())
+    shown = ", ".join(f"{level:g}" for level in levels)
+    return [f"Runs without mislabelled examples, at corruption {shown}, are left out of those views."] if levels else []
