@@ -32,6 +32,7 @@ def test_every_run_is_in_every_table(smoke):
         ("mlp_dropout", 0.6, 0),
         ("mlp_dropout", 0.6, 1),
         ("cnn_small", 0.6, 0),
+        *((f"mlp-{width}", 0.6, seed) for width in (4, 16, 64) for seed in (0, 1)),
     }
     for frame, schema in ((history, tables.HISTORY), (probes, tables.PROBES)):
         assert list(frame.columns) == schema.names
@@ -90,7 +91,42 @@ def test_geometry_is_in_its_table(smoke):
     assert simulated.groupby(runs)["epoch"].unique().str[0].equals(of_mlp.groupby(runs)["epoch"].max())
 
 
-DRAWN = {*range(1, 14), *range(15, 20)}
+def test_rewound_networks_are_in_their_table_and_end_as_the_history_does(smoke):
+    rewind = tables.read(smoke / "results/tables/rewind.parquet")
+    history = tables.read(smoke / "results/tables/history.parquet")
+    assert list(rewind.columns) == tables.REWIND.names
+    assert set(rewind["model"]) == {"mlp_small"} and set(rewind["layer"]) == {"fc1", "fc2", "fc3", "output"}
+    assert set(rewind["view"]) == {"test", "unpermuted", "permuted", "restored", "validation"}
+    assert (rewind["n"] <= 400).all()
+    empty = (rewind["level"] == 0) & rewind["view"].isin(["permuted", "restored"])
+    assert (empty == (rewind["n"] == 0)).all() and (empty == rewind["value"].isna()).all()
+    run = ["level", "data_seed"]
+    ends = history[history["model"] == "mlp_small"].groupby(run)["epoch"].max()
+    assert rewind.groupby(run)["last_epoch"].unique().str[0].equals(ends)
+    # Held-out examples are fewer than the limit, so all of them count, as they do in the history.
+    whole = rewind[(rewind["view"] == "validation") & (rewind["kind"] == "prefix") & (rewind["layer"] == "output")]
+    whole = whole[whole["weights"] == "saved"].set_index([*run, "epoch"])["value"]
+    own = history[(history["model"] == "mlp_small") & (history["mode"] == "evaluated")]
+    own = own[(own["split"] == "validation") & (own["labels"] == "given") & (own["metric"] == "accuracy")]
+    assert (whole - own.set_index([*run, "epoch"])["value"]).dropna().eq(0).sum() == len(whole)
+
+
+def test_gradients_maps_and_layers_are_in_their_tables(smoke):
+    gradients, maps, layers = (
+        tables.read(smoke / f"results/tables/{name}.parquet") for name in ("gradients", "maps", "layers")
+    )
+    assert [list(frame.columns) for frame in (gradients, maps, layers)] == [
+        schema.names for schema in (tables.GRADIENTS, tables.MAPS, tables.LAYERS)
+    ]
+    assert set(gradients["layer"]) == {"network", "fc1", "fc2", "fc3", "output"}
+    assert set(gradients["group"]) == {"unpermuted", "permuted", "selected", "all"}
+    assert set(maps["layer"]) == {"fc3", "output"} and set(maps["data_seed"]) == {0}
+    assert (maps.groupby(["level", "layer", "epoch"]).size() == 100).all()
+    assert set(layers["model"]) == {"mlp_small", "mlp_dropout", "cnn_small", "mlp-4", "mlp-16", "mlp-64"}
+    assert layers[layers["model"] == "mlp-4"]["parameters"].tolist() == [65 * 4, 5 * 10]
+
+
+DRAWN = {*range(1, 14), *range(15, 27)}
 
 
 def test_figures_are_whole(smoke):
@@ -113,10 +149,11 @@ def test_an_unchanged_rerun_does_nothing(smoke):
     assert planned(smoke) == {}
 
 
-#: What a cell of the MLP has of its two blocks.
-OF_BLOCKS = {"fit_probes": 2, "geometry": 2, "transfer": 2}
+#: What a cell of the MLP has of its two blocks, and as a whole.
+OF_BLOCKS = {"fit_probes": 2, "geometry": 2, "gradients": 2, "transfer": 2}
+OF_CELL = dict.fromkeys(["draw_labels", "train", "edit", "relabel", "rewind", "maps"], 1)
 #: Everything that is drawn, and what is drawn from probes.
-ALL = {"gather": 6, "headline": 1, "draw_figure": 18}
+ALL = {"gather": 9, "headline": 1, "draw_figure": 25}
 OF_PROBES = {"gather": 1, "headline": 1, "draw_figure": 10}
 
 
@@ -141,23 +178,34 @@ def with_intervention(**interventions):
     [
         pytest.param(
             changed(levels=[0.0, 0.3, 0.6]),
-            {"draw_labels": 1, "train": 1, "edit": 1, "relabel": 1, **ALL, **OF_BLOCKS},
+            {**OF_CELL, **OF_BLOCKS, **ALL},
             id="level",
         ),
         pytest.param(
             changed(data_seeds=["0-1", 2]),
-            {"draw_labels": 2, "train": 2, "edit": 2, "relabel": 2, **ALL, **dict.fromkeys(OF_BLOCKS, 4)},
+            # Two more cells of the MLP, and one of each network of the sweep.
+            {
+                **dict.fromkeys(OF_CELL, 2),
+                **dict.fromkeys(OF_BLOCKS, 4),
+                **{"draw_labels": 5, "train": 5, "fit_probes": 7},
+                **ALL,
+            },
             id="seed",
         ),
         pytest.param(
             changed(saved_epochs=[0, 1, 2, 3, 4]),
-            {"train": 4, "fit_probes": 6, "geometry": 4, "transfer": 5, "edit": 2, "relabel": 2, **ALL},
+            {
+                **dict.fromkeys(["edit", "relabel", "rewind", "maps"], 2),
+                **dict.fromkeys(["geometry", "gradients"], 4),
+                **{"train": 7, "fit_probes": 9, "transfer": 5},
+                **ALL,
+            },
             id="saved epoch",
         ),
-        pytest.param(with_probe(kind="masc", n_axes=1), {"fit_probes": 6, **OF_PROBES}, id="probe in its own family"),
-        pytest.param(with_probe(kind="velpic", family="all"), {"fit_probes": 6, **OF_PROBES}, id="probe in the family"),
+        pytest.param(with_probe(kind="masc", n_axes=1), {"fit_probes": 9, **OF_PROBES}, id="probe in its own family"),
+        pytest.param(with_probe(kind="velpic", family="all"), {"fit_probes": 9, **OF_PROBES}, id="probe in the family"),
         pytest.param(
-            with_geometry(simulated=None), {"geometry": 4, "gather": 1, "draw_figure": 3}, id="nothing simulated"
+            with_geometry(simulated=None), {"geometry": 4, "gather": 1, "draw_figure": 4}, id="nothing simulated"
         ),
         pytest.param(
             with_intervention(edit={"epochs": [1, 2], "until": 3}),
@@ -227,8 +275,9 @@ def test_a_bad_configuration_is_refused_before_any_job_and_quickly(tmp_path):
 
 def test_a_grid_whose_entries_share_no_pair_of_probes_draws_no_difference(tmp_path):
     config = changed(probes={})
+    none = {"interventions": {}, "geometry": None, "gradients": False, "maps": None}
     config["grid"] = [
-        {**SMOKE["grid"][0], "interventions": {}, "geometry": None, "probes": {"masc": {"kind": "masc"}}},
+        {**SMOKE["grid"][0], **none, "probes": {"masc": {"kind": "masc"}}},
         {**SMOKE["grid"][2], "probes": {"velpic": {"kind": "velpic"}}},
     ]
     figures = [f"results/figures/fig{number}.pdf" for number in (1, 2, 10, 12, 15)]
