@@ -130,6 +130,18 @@ def test_geometry_and_probes(grids, name):
         }
 
 
+def test_the_comment_states_how_many_images_rewinding_takes(grids):
+    cell = grids["vgg16-cifar100"].cells[0]
+    layers, redraws = 13 + 1, cell.settings["interventions"]["rewind"]["redraws"]
+    networks = 3 * (layers - 1)
+    scored = 2 * cell.settings["interventions"]["rewind"]["examples"]
+    once = (len(cell.saved_epochs) - 1 + redraws) * networks * scored
+    again = once * 3 / 2  # statistics are estimated on the training images that are scored
+    text = comment("vgg16-cifar100")
+    assert f"has {networks} networks for each earlier epoch" in text
+    assert f"{once / 1e6:.0f} million forward passes of an image for a run, {(once + again) / 1e6:.0f} million" in text
+
+
 @FILES
 def test_what_else_is_asked_of_the_runs(grids, name):
     for cell in grids[name].cells:
