@@ -87,8 +87,7 @@ class Point:
         right = {(row.data_seed, row.model_seed): (row.value, 0, row.layer) for row in right.itertuples()}
         yield self.named("relabel_label_accuracy", "fixed", right, probe="masc")
         for way in sorted(set(self.rewind["batch_norm"])):
-            for kind in ("alone", "prefix", "suffix"):
-                yield from self.of_rewinding(way, kind)
+            yield from self.of_rewinding(way)
 
     def of_probe(self, probe):
         rows = self.probes[self.probes["probe"] == probe]
@@ -137,29 +136,51 @@ class Point:
                 gap = self.minus(chosen, control)
                 yield self.named("edit_final_minus_control", "fixed", gap, bias=bias, edit_epoch=edit_epoch)
 
-    def of_rewinding(self, way, kind):
+    def of_rewinding(self, way):
+        end, whole = {}, {}
+        for choice, chosen in self.chosen(way, "prefix", whole=True):
+            whole[choice] = {run: (value, epoch, None) for run, (value, epoch, _) in chosen.items()}
+        for row in self.rewind.to_dict("records"):
+            # Whichever layers are put back, at the last epoch nothing is; here all are named.
+            key = row["batch_norm"], row["view"], row["weights"], row["epoch"], row["kind"], row["layer"]
+            if key == (way, "test", "saved", row["last_epoch"], "prefix", self.rewound[-1]):
+                end[row["data_seed"], row["model_seed"]] = row["value"], row["epoch"], None
+        yield from self.compared("rewind_none", "fixed", end, way=way)
+        for choice, chosen in whole.items():
+            yield from self.compared("rewind_all_best", choice, chosen, way=way)
+        for kind in ("alone", "prefix", "suffix"):
+            for choice, chosen in self.chosen(way, kind, whole=False):
+                chosen = {
+                    run: (value, epoch, "none" if epoch == end[run][1] else layer)
+                    for run, (value, epoch, layer) in chosen.items()
+                }
+                yield from self.compared(f"rewind_{kind}_best", choice, chosen, way=way, final=end, stopped=whole)
+
+    def chosen(self, way, kind, whole):
+        """(choice, best of each run) among the sets of a kind that are, or are not, all layers."""
         seen, held_out = ({run: {} for run in self.runs} for _ in range(2))
         for row in self.rewind.to_dict("records"):
             place = self.rewound.index(row["layer"])
             sets = {"alone": [row["layer"]], "prefix": self.rewound[: place + 1], "suffix": self.rewound[place:]}
-            if (row["batch_norm"], row["kind"], row["weights"]) != (way, kind, "saved") or sets[kind] == self.rewound:
+            if (row["batch_norm"], row["kind"], row["weights"]) != (way, kind, "saved"):
                 continue
             for view, values in (("test", seen), ("validation", held_out)):
-                if row["view"] == view:
+                if row["view"] == view and (sets[kind] == self.rewound) == whole:
                     values[row["data_seed"], row["model_seed"]][row["epoch"], place] = row["value"]
         for choice, scores in (("oracle", seen), ("validation", held_out)):
-            chosen = {}
+            found = {}
             for run in self.runs:
                 # Dictionaries keep their order, and max takes the first of equals.
                 ordered = dict(sorted(scores[run].items()))
                 epoch, place = max(ordered, key=ordered.get)
-                chosen[run] = seen[run][epoch, place], epoch, self.rewound[place]
-            yield from self.compared(f"rewind_{kind}_best", choice, chosen, way=way)
+                found[run] = seen[run][epoch, place], epoch, self.rewound[place]
+            yield choice, found
 
-    def compared(self, quantity, choice, chosen, *names, **more):
+    def compared(self, quantity, choice, chosen, *names, final=None, stopped=None, **more):
+        final, stopped_by = final or self.final, stopped or self.stopped
         yield self.named(quantity, choice, chosen, *names, **more)
-        yield self.named(f"{quantity}_minus_model_final", choice, self.minus(chosen, self.final), *names, **more)
-        for how, stopped in self.stopped.items():
+        yield self.named(f"{quantity}_minus_model_final", choice, self.minus(chosen, final), *names, **more)
+        for how, stopped in stopped_by.items():
             if choice in ("fixed", how):
                 gap = self.minus(chosen, stopped)
                 yield self.named(f"{quantity}_minus_model_best_epoch", how, gap, *names, **more)
@@ -170,6 +191,6 @@ class Point:
 
     def named(self, quantity, choice, chosen, probe=None, bias=None, edit_epoch=None, way=None):
         found = [layer for _, _, layer in chosen.values()]
-        counts = [f"{layer} x {found.count(layer)}" for layer in (*self.layers, "output") if layer in found]
+        counts = [f"{layer} x {found.count(layer)}" for layer in ("none", *self.layers, "output") if layer in found]
         layers = found[0] if len(set(found)) == 1 else ", ".join(counts)
         return (probe, bias, edit_epoch, way, quantity, choice, layers), chosen

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from scipy import stats
 
 from latentgen import figures
-from latentgen.figures import catalogue, views
+from latentgen.figures import axes, catalogue, tidy, views
 from latentgen.geometry.views import VIEWS
 
 NAMES = ["fig16", "fig17", "fig18", "fig19"]
@@ -230,12 +230,59 @@ def test_figure_17_draws_the_table_and_marks_best_epochs(results, made):
 
 
 def test_figure_17_has_five_layers_even_over_depth():
-    vgg = frames.geometry_results([("cifar100", "vgg16")], levels=(0.6,), data_seeds=(0,), schedule=(0, 1, 4))
+    epochs = (0, 1, 10, 100, 1000)
+    vgg = frames.geometry_results([("cifar100", "vgg16")], levels=(0.6,), data_seeds=(0,), schedule=epochs)
     fig, table = figures.draw("fig17", vgg)
     assert list(dict.fromkeys(table["layer"])) == ["conv1_1", "conv2_2", "pool3", "conv5_1", "output"]
     assert [ax.get_title() for ax in fig.axes if ax.get_title()] == [
         f"corruption 0.6\n{layer}" for layer in ("conv1_1", "conv2_2", "pool3", "conv5_1", "output")
     ]
+    assert drawn.overlaps(fig) == []
+
+
+def test_panels_stand_closer_where_they_share_the_labels_of_an_axis(made):
+    def gaps(name):
+        boxes = sorted((ax.get_position() for ax in made[name][0].axes), key=lambda box: (-box.y0, box.x0))
+        line = [box for box in boxes if abs(box.y0 - boxes[0].y0) < 1e-6]
+        assert len({round(box.width, 6) for box in line}) == 1
+        width = made[name][0].get_figwidth()
+        return [round(width * (b.x0 - a.x1), 6) for a, b in zip(line, line[1:], strict=False)]
+
+    close, apart = sorted(set(gaps("fig16")))
+    assert close < apart
+    # The best and the last epoch of one level, then of the other.
+    assert gaps("fig16") == [close, apart, close] and gaps("fig17") == [close] * 4
+    assert set(gaps("fig18")) == set(gaps("fig19")) == {apart}
+
+
+# --- what they share ------------------------------------------------------------------------------
+
+
+def test_rows_come_in_the_order_of_names_and_their_panels_in_that_of_the_configuration():
+    point = {"dataset": "d", "noise": "uniform", "level": 0.2}
+    like = pd.DataFrame([{**point, "model": model} for model in ("wide", "narrow", "wide")])
+    rows = [("narrow", "b", 1.0), ("wide", None, 0.0), ("wide", "a", 2.0), ("wide", "b", 1.0), ("wide", "b", 0.0)]
+    table = pd.DataFrame([{**point, "model": model, "view": view, "x": x} for model, view, x in rows])
+    found = tidy.in_order(table, like, ["view", "x"], {"view": ["b", "a"]})
+    assert [tuple(row) for row in found[["model", "x"]].to_numpy()] == [
+        *[("wide", 0.0), ("wide", 1.0), ("wide", 2.0), ("wide", 0.0), ("narrow", 1.0)]
+    ]
+    first = tidy.in_order(table, like, ["view", "x"], {"view": ["b", "a"]}, na_position="first")
+    assert first["view"].isna().tolist() == [True, False, False, False, False]
+
+
+def test_undefined_values_are_infinite_and_empty_views_no_rows():
+    rows = tidy.undefined_kept(pd.DataFrame({"value": [0.5, np.nan, np.nan], "n": [3, 3, 0]}))
+    assert rows["value"].tolist() == [0.5, np.inf]
+
+
+def test_long_intervals_are_cut_and_short_ones_held():
+    marks = [1.0, 3.0]
+    for low, high, held in ((0.9, 3.2, (0.9, 3.2)), (-50.0, 50.0, (0.0, 4.0)), (np.nan, np.nan, (1.0, 3.0))):
+        bounds = pd.DataFrame({"low": [low], "high": [high]})
+        assert axes.held(*marks, bounds, 0.5) == pytest.approx(held)
+    flat = pd.DataFrame({"low": [-9.0], "high": [2.2]})
+    assert axes.held(2.0, 2.0, flat, 0.5) == pytest.approx((1.5, 2.2))
 
 
 # --- figure 18 ------------------------------------------------------------------------------------

@@ -320,7 +320,7 @@ def test_one_data_seed_has_no_interval_and_no_expectation_where_classes_are_unkn
 @pytest.mark.parametrize("name", NAMES)
 def test_many_layers_and_grid_points_find_their_place(name):
     pairs = [("tiny-imagenet", "vgg16"), ("digits", "cnn")]
-    options = {"levels": (0.2, 0.6), "data_seeds": range(2), "schedule": (0, 1, 10, 100, 200), "early": False}
+    options = {"levels": (0.2, 0.6), "data_seeds": range(2), "schedule": (0, 1, 10, 100, 1000), "early": False}
     fig, table = figures.draw(name, frames_gradients.results(pairs, noises=("exclude_true",), **options))
     vgg = ["network", "conv1_1", "conv2_2", "pool3", "conv5_1", "output"]
     cnn = ["network", "flat", "fc1", "fc2", "output"]

@@ -137,7 +137,7 @@ def test_rewinding_gradients_and_maps_are_filled_in_and_merged():
     assert last_but_one.settings["maps"] == {"examples": 200, "methods": ["pca"], "layers": ["last"]}
     assert last.settings["maps"] is None
     assert (first.settings["gradients"], last_but_one.settings["gradients"]) == (True, False)
-    rewind = {"batch_norm": ["rewound"], "redraws": 0, "examples": None}
+    rewind = {"batch_norm": ["reestimated"], "redraws": 0, "examples": None}
     assert first.settings["interventions"] == {"rewind": rewind}
     plain = load(changed("grid.0.model", "mlp")).cells[0].settings
     assert plain["maps"] is None and plain["gradients"] is False
@@ -315,7 +315,7 @@ REFUSALS = [
     ("grid.0.geometry", {"simulated": {"epochs": ["best"]}}, ["simulated.epochs[0]", "'best'", "'last'"]),
     ("grid.0.geometry", {"simulated": {"epochs": [3]}}, [".geometry.simulated.epochs: 3", "saved_epochs", "'last'"]),
     ("grid.0.geometry", {"layers": "first"}, ["geometry.layers", "'first'"]),
-    ("grid.0.maps", {"examples": 30}, [".maps.examples: 30", "from 31"]),
+    ("grid.0.maps", {"examples": 30}, [".maps.examples: 30", "31 to 10000"]),
     ("grid.0.maps", {"methods": ["isomap"]}, ["maps.methods[0]", "'isomap'", "'umap'"]),
     ("grid.0.gradients", {}, ["gradients", "'boolean'"]),
     ("grid.0.interventions", {"rewind": {"redraws": -1}}, ["interventions.rewind.redraws", "-1"]),

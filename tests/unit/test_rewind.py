@@ -350,7 +350,7 @@ def test_without_noise_or_held_out_examples(digits, digits_folder):
 def test_settings():
     entry = {"interventions": {"rewind": {"redraws": 0}}, "probes": {}}
     assert declared.complete(entry["interventions"])["rewind"] == {
-        "batch_norm": ["rewound"],
+        "batch_norm": ["reestimated"],
         "redraws": 0,
         "examples": None,
     }

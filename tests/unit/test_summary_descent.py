@@ -177,7 +177,6 @@ def test_dips_are_of_seeds_that_have_every_model_and_of_means_over_model_seeds()
     row = found.iloc[0]
     assert len(found) == 1 and row["n"] == 3 and row["real"] == (dip(np.array([*ends.values()])).real)
     assert row[["before", "bottom", "after"]].tolist() == ["w1", "w2", "w4"]
-    assert row[["before_parameters", "bottom_parameters", "after_parameters"]].tolist() == [10, 20, 40]
     for name, values in (("drop", [0.3, 0.2, 0.1]), ("rise", [0.4, 0.2, 0.3])):
         stated = row[[name, f"{name}_low", f"{name}_high"]].astype(float)
         np.testing.assert_allclose(stated, summary.interval(values)[:3])

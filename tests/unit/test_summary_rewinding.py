@@ -28,7 +28,7 @@ def tables():
 
 @pytest.fixture
 def rewind():
-    """Suffixes and prefixes: whole networks are best of all, and must not count."""
+    """Suffixes and prefixes: whole networks are best of all, and must not count as rewound."""
     return rewind_rows(
         [(0, 4, 1, "suffix", 1, 0.99), (0, 4, 1, "suffix", 2, 0.62), (0, 4, 1, "suffix", 3, 0.6)]
         + [(0, 4, 4, "suffix", 1, 0.5), (0, 4, 4, "suffix", 2, 0.5), (0, 4, 4, "suffix", 3, 0.5)]
@@ -36,6 +36,7 @@ def rewind():
         + [(1, 3, 1, "suffix", 1, 0.99), (1, 3, 1, "suffix", 2, 0.4), (1, 3, 1, "suffix", 3, 0.4)]
         + [(1, 3, 3, "suffix", 1, 0.4), (1, 3, 3, "suffix", 2, 0.4), (1, 3, 3, "suffix", 3, 0.4)]
         + [(0, 4, 1, "prefix", 1, 0.52), (0, 4, 1, "prefix", 3, 0.99), (0, 4, 4, "prefix", 1, 0.5)]
+        + [(0, 4, 4, "prefix", 3, 0.5), (1, 3, 3, "prefix", 3, 0.3)]
         + [(1, 3, 1, "prefix", 1, 0.2), (1, 3, 1, "prefix", 3, 0.99), (1, 3, 3, "prefix", 1, 0.3)]
         + [(0, 4, 1, "alone", 1, 0.4), (0, 4, 1, "alone", 3, 0.55), (1, 3, 1, "alone", 1, 0.35)]
         + [(1, 3, 1, "alone", 3, 0.3)]
@@ -52,17 +53,21 @@ def found(table):
 def expect(rows, key, values, layer, epoch):
     mean, low, high, chosen, at = rows[key]
     np.testing.assert_allclose((mean, low, high), summary.interval(values)[:3], atol=1e-12, err_msg=str(key))
-    assert (chosen, at) == (layer, epoch)
+    assert (chosen if layer else None, at) == (layer, epoch) and (layer is not None or pd.isna(chosen))
 
 
 def test_proper_sets_by_hand(tables, rewind):
     rows = found(summary.headline(*tables, rewind=rewind))
-    assert len(rows) == 9
+    assert len(rows) == 15
+    # What it is held against is in the same table: no layer put back, all layers at their best epoch.
+    expect(rows, ("rewind_none", "fixed", "none"), [0.5, 0.3], None, 3.5)
+    expect(rows, ("rewind_all_best", "oracle", "none"), [0.99, 0.99], None, 1)
+    expect(rows, ("rewind_all_best_minus_model_best_epoch", "oracle", "none"), [0.29, 0.39], None, 1)
     expect(rows, ("rewind_suffix_best", "oracle", "none"), [0.62, 0.4], "fc2", 1)
     expect(rows, ("rewind_suffix_best_minus_model_final", "oracle", "none"), [0.12, 0.1], "fc2", 1)
-    expect(rows, ("rewind_suffix_best_minus_model_best_epoch", "oracle", "none"), [-0.08, -0.2], "fc2", 1)
+    expect(rows, ("rewind_suffix_best_minus_model_best_epoch", "oracle", "none"), [-0.37, -0.59], "fc2", 1)
     # Run 1 does best where nothing is put back, at its end.
-    expect(rows, ("rewind_prefix_best", "oracle", "none"), [0.52, 0.3], "fc1", 2)
+    expect(rows, ("rewind_prefix_best", "oracle", "none"), [0.52, 0.3], "none x 1, fc1 x 1", 2)
     expect(rows, ("rewind_alone_best", "oracle", "none"), [0.55, 0.35], "fc1 x 1, output x 1", 1)
 
 
@@ -71,12 +76,14 @@ def test_what_is_chosen_on_held_out_labels_is_compared_with_early_stopping_on_th
     held_out = rewind.assign(view="validation", value=1 - rewind["value"])
     early = history_rows([(d, m, e, 1 - v) for d, m, e, v in HISTORY], split="validation", labels="given")
     rows = found(summary.headline(probes, pd.concat([history, early]), rewind=pd.concat([rewind, held_out])))
-    # The worst on test data is the best there: output 0.5 at the end of run 0, fc2 0.4 at epoch 1 of run 1.
-    expect(rows, ("rewind_suffix_best", "validation", "none"), [0.5, 0.4], "fc2", 2.5)
-    # Early stopping on held-out labels takes epoch 0: 0.1 and 0.2.
-    expect(rows, ("rewind_suffix_best_minus_model_best_epoch", "validation", "none"), [0.4, 0.2], "fc2", 2.5)
+    # The worst on test data is the best there: the end of run 0, where nothing is put back, fc2 at epoch 1 of run 1.
+    expect(rows, ("rewind_suffix_best", "validation", "none"), [0.5, 0.4], "none x 1, fc2 x 1", 2.5)
+    # Of all layers the end is best on held-out labels: 0.5 and 0.3.
+    expect(rows, ("rewind_all_best", "validation", "none"), [0.5, 0.3], None, 3.5)
+    gap = ("rewind_suffix_best_minus_model_best_epoch", "validation", "none")
+    expect(rows, gap, [0.0, 0.1], "none x 1, fc2 x 1", 2.5)
     expect(rows, ("rewind_suffix_best", "oracle", "none"), [0.62, 0.4], "fc2", 1)
-    assert len(rows) == 18
+    assert len(rows) == 28
 
 
 def test_only_saved_weights_on_test_examples_count(tables, rewind):
@@ -94,12 +101,12 @@ def test_ways_with_batch_norm_have_rows_and_lines_of_their_own(tables, rewind):
     rows = found(table)
     expect(rows, ("rewind_suffix_best", "oracle", "rewound"), [0.62, 0.4], "fc2", 1)
     expect(rows, ("rewind_suffix_best", "oracle", "reestimated"), [0.52, 0.3], "fc2", 1)
-    # No value at the end, then the best one and its difference to early stopping.
+    # No value at the end, then the best one and its difference to early stopping with statistics treated alike.
     lines = [line.split() for line in summary.headline_text(table).splitlines()]
     (plain,) = [line for line in lines if line[:3] == ["rewound:", "last", "layers"]]
     (anew,) = [line for line in lines if line[:3] == ["rewound:", "last", "layers,"]]
-    assert [cell.split("+/-")[0] for cell in plain[3:]] == ["-", "-", "51.0", "-14.0"]
-    assert [cell.split("+/-")[0] for cell in anew[3:]] == ["re-estimated", "-", "-", "41.0", "-24.0"]
+    assert [cell.split("+/-")[0] for cell in plain[3:]] == ["-", "-", "51.0", "-48.0"]
+    assert [cell.split("+/-")[0] for cell in anew[3:]] == ["re-estimated", "-", "-", "41.0", "-48.0"]
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
@@ -116,7 +123,9 @@ def test_whole_sets_are_those_that_hold_every_layer(layers):
 def test_a_network_of_one_layer_cannot_be_rewound_in_part(tables):
     kinds = ("alone", "prefix", "suffix")
     rows = [(d, last, last, kind, 1, 0.9) for d, last in ((0, 4), (1, 3)) for kind in kinds]
-    pd.testing.assert_frame_equal(summary.headline(*tables, rewind=rewind_rows(rows)), summary.headline(*tables))
+    found = set(summary.headline(*tables, rewind=rewind_rows(rows))["quantity"])
+    assert {"rewind_none", "rewind_all_best"} <= found
+    assert not {f"rewind_{kind}_best" for kind in kinds} & found
 
 
 def test_a_rewind_table_of_other_trainings_is_refused(tables, rewind):

@@ -101,12 +101,18 @@ def dropout_pairs(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, st
 def sweeps(models: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     """Groups of at least three models that differ in their width alone, in the order of ``models``.
 
+    Lists of widths are as long as one another, since their length is a depth. A model that leaves its width to the
+    default belongs to no group. Whether models were trained alike is not known here.
+
     ``models`` : name → ``factory`` and ``options``
     """
     groups: list[tuple[Any, list[str]]] = []
     for name, declared in models.items():
+        width = [declared["options"][key] for key in WIDTHS if key in declared["options"]]
+        if not width:
+            continue
         rest = {key: value for key, value in declared["options"].items() if key not in WIDTHS}
-        kind = (declared["factory"], rest)
+        kind = (declared["factory"], rest, [len(value) for value in width if isinstance(value, list)])
         for known, names in groups:
             if known == kind:
                 names.append(name)
@@ -127,10 +133,17 @@ def _drawable(name: str, cells: Sequence[Any]) -> bool:
         and (entry.intervention is None or entry.intervention in cell.settings["interventions"])
         and (entry.analysis is None or cell.settings.get(entry.analysis))
         and (name != "fig18" or cell.settings["geometry"]["simulated"] is not None)
+        and (name not in ("fig16", "fig17") or _layers(cell.settings["geometry"]) > 1)
         and (name != "fig11" or len(thresholds(cell.settings["probes"])) > 1)
         and (name != "fig14" or bool(mode_pairs(cell.settings["probes"])))
         for cell in cells
     )
+
+
+def _layers(geometry: Mapping[str, Any]) -> float:
+    """Layers whose geometry is analysed, as far as is known without the model."""
+    layers = geometry["layers"]
+    return len(layers) if isinstance(layers, list) else {"all": float("inf"), "last": 1}[layers]
 
 
 def thresholds(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from latentgen.figures import layout, panels, style
+from latentgen.figures import axes, layout, panels, style
+from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
 from latentgen.figures.sweeps import by_size
 from latentgen.summary.descent import FEWEST_SEEDS, SWEEP
@@ -42,7 +43,7 @@ _SIZES = {
 }
 
 # Sizes in inches, and columns of panels beside one another.
-_LEFT, _LINE, _TICKS, _BETWEEN, _BESIDE = 0.55, 0.125, 0.32, 0.1, 3
+_LEFT, _TICKS, _BETWEEN, _BESIDE = 0.55, 0.32, 0.1, 3
 
 
 class _Cell(NamedTuple):
@@ -80,7 +81,7 @@ def _figure(table: pd.DataFrame, footer: Sequence[str]) -> Figure:
                 title = "\n".join(_title(block)) if name == "test" else None
                 cell = _Cell(name, block[_points(block, name)], block, title, label, name == names[-1])
                 cells.append(cell if name in names else None)
-            above = 0.1 + 4 * _LINE if name == "test" else _BETWEEN
+            above = 0.1 + 4 * LINE if name == "test" else _BETWEEN
             below = _TICKS if any(cell and cell.bottom for cell in cells) else 0.0
             fill = [None] * (beside - len(cells))
             lines.append(layout.Line([*cells, *fill], _PANELS[name][1], above, below))
@@ -128,28 +129,13 @@ def _panel(ax: Axes, cell: _Cell) -> None:
     for size, look in zip(_sizes(cell.block), _SIZES.values(), strict=True):
         if low <= size <= high:
             ax.axvline(size, **look, zorder=1)
-    ax.set_ylim(layout.limits(cell.points) if accuracy else _limits(cell.points))
+    ax.set_ylim(layout.limits(cell.points) if accuracy else axes.limits(cell.points, cell.points["mean"]))
     ax.yaxis.set_major_locator(MaxNLocator(5 if cell.panel == "test" else 3, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_locator(LogLocator())
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="x", which="minor", length=1.4, width=0.4)
     ax.tick_params(labelbottom=cell.bottom)
-    if cell.bottom:
-        ax.set_xlabel("trained weights", labelpad=1)
-    if cell.title is not None:
-        ax.set_title(cell.title, pad=3, linespacing=1.2)
-    if cell.label is not None:
-        ax.set_ylabel(cell.label, labelpad=2, linespacing=1.2)
-
-
-def _limits(points: pd.DataFrame) -> tuple[float, float]:
-    """Limits that hold the means; intervals count up to half of what those span, so that lines stay apart."""
-    low, high = points["mean"].min(), points["mean"].max()
-    room = max((high - low) / 2, 0.05 * high)
-    # Of bounds that are null, as those of one seed are, the smaller and the larger is the mean.
-    low, high = max(low - room, min(low, points["low"].min())), min(high + room, max(high, points["high"].max()))
-    margin = 0.06 * (high - low) + 0.01 * high
-    return low - margin, high + margin
+    layout.dress(ax, cell.title, cell.label, "trained weights" if cell.bottom else None)
 
 
 def _spanned(block: pd.DataFrame) -> tuple[int, int]:

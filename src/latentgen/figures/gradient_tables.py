@@ -10,6 +10,7 @@ from latentgen import summary
 from latentgen.figures import averages, layered, views
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results
+from latentgen.figures.tidy import in_order, undefined_kept
 from latentgen.summary import GRID_POINT, RUN
 
 #: The layer that stands for all weights of a network.
@@ -53,8 +54,7 @@ def norms(results: Results) -> Averaged:
     found = _rows(results, [NORM])
     found = found[(found["group"] != SELECTED) | (found["part"] == LABEL)]
     # Norms and ratios are compared over orders of magnitude and are never negative: so are means of their logarithms.
-    rows = found[found["n"] > 0]
-    rows = _undefined_kept(rows.assign(value=np.log10(rows["value"].where(rows["value"] > 0))))
+    rows = undefined_kept(found.assign(value=np.log10(found["value"].where(found["value"] > 0))))
     best = views.epochs(rows, results)
     table = _averaged(rows, best)
     if (rows["group"] != UNPERMUTED).any():
@@ -79,7 +79,7 @@ def directions(results: Results) -> Averaged:
     projected = found["metric"] == "projection"
     scaled = found["value"].where(~projected, found["value"] / np.sqrt(found["parameters"]))
     found = found.assign(value=scaled, metric=found["metric"].where(~projected, PROJECTION))
-    rows = _undefined_kept(found[found["n"] > 0])
+    rows = undefined_kept(found)
     table = _averaged(rows, views.epochs(rows, results))
     return Averaged(_tidy(table, results.gradients, [*CURVE, *layered.BEST]), rows, found[found["n"] == 0])
 
@@ -106,18 +106,11 @@ def _rows(results: Results, metrics: Iterable[str]) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def _undefined_kept(rows: pd.DataFrame) -> pd.DataFrame:
-    """``rows``, infinite where undefined: a mean over runs must not leave those out unseen."""
-    return rows.assign(value=rows["value"].fillna(np.inf))
-
-
 def _averaged(rows: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
     """Means over data seeds, with the range of the best epochs over runs; ``best`` : as `views.epochs` gives them."""
-    best = best[best["at"] == "best epoch"].groupby(GRID_POINT, as_index=False)
-    best = best.agg(first_best_epoch=("epoch", "min"), last_best_epoch=("epoch", "max"))
     table = averages.over_epochs(rows, [*GRID_POINT, "layer", "group", "part", "metric"])
     layers = rows[[*PAIR, "layer", "depth", "parameters"]].drop_duplicates()
-    return table.merge(layers, on=[*PAIR, "layer"]).merge(best, on=GRID_POINT)
+    return table.merge(layers, on=[*PAIR, "layer"]).merge(layered.best_epochs(best), on=GRID_POINT)
 
 
 def _with_ratios(table: pd.DataFrame, rows: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
@@ -155,11 +148,7 @@ def _expected(table: pd.DataFrame, chance: Mapping[str, float]) -> pd.Series:
 
 def _tidy(table: pd.DataFrame, gradients: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
     """Means that are defined, in order: the network before its layers, rows of panels as in ``gradients``."""
-    order = {name: place for place, name in enumerate(_ORDER)}
     table = table[np.isfinite(table["mean"])].astype({"depth": "Int64"})
-    table = table.sort_values(
-        [*GRID_POINT, "depth", "metric", "part", "group", "epoch"],
-        key=lambda column: column.map(order) if column.name in ("metric", "part", "group") else column,
-        na_position="first",
-    )
-    return gradients[PAIR].drop_duplicates().merge(table, on=PAIR)[[*GRID_POINT, *columns]]
+    by, names = ["depth", "metric", "part", "group", "epoch"], ("metric", "part", "group")
+    table = in_order(table, gradients, by, dict.fromkeys(names, _ORDER), na_position="first")
+    return table[[*GRID_POINT, *columns]]

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from latentgen.figures import axes, layered, style, views
 from latentgen.figures import gradient_tables as tables
-from latentgen.figures import layered, layout, panels, style, views
 from latentgen.figures.gradient_tables import (
     BETWEEN_GROUPS,
     BETWEEN_PARTS,
@@ -70,8 +70,8 @@ def _norms(results: Results) -> tuple[Figure, pd.DataFrame]:
         [table.assign(line=np.where(parts, "parts", "total"))[table["group"] != SELECTED], ratios], ignore_index=True
     )
     measures = {
-        "parts": Measure("both parts,\nnorm / √parameters", _curves, layered.log_axis),
-        "total": Measure("total,\nnorm / √parameters", _curves, layered.log_axis),
+        "parts": Measure("both parts,\nnorm / √parameters", _curves, axes.log_axis),
+        "total": Measure("total,\nnorm / √parameters", _curves, axes.log_axis),
         "ratios": Measure("norm over that\non unpermuted", _curves, _ratio_axis),
     }
     legend = [*_group_handles(table), *_part_handles(table)]
@@ -83,7 +83,7 @@ def _norms(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def _ratio_axis(points: pd.DataFrame):
     marks = [1.0, *points["expected_ratio"].dropna()]
-    axis = layered.log_axis(points, marks)
+    axis = axes.log_axis(points, marks)
 
     def dress(ax):
         axis(ax)
@@ -129,9 +129,9 @@ def _directions(results: Results) -> tuple[Figure, pd.DataFrame]:
     averaged = tables.directions(results)
     table = averaged.table
     measures = {
-        BETWEEN_GROUPS: Measure("permuted with\nunpermuted, cosine", _curves, layered.cosine_axis),
-        BETWEEN_PARTS: Measure("one part with the\nother, cosine", _curves, layered.cosine_axis),
-        PROJECTION: Measure("projection /\n√parameters", _signed, layered.symmetric_axis),
+        BETWEEN_GROUPS: Measure("permuted with\nunpermuted, cosine", _curves, axes.cosine_axis),
+        BETWEEN_PARTS: Measure("one part with the\nother, cosine", _curves, axes.cosine_axis),
+        PROJECTION: Measure("projection /\n√parameters", _signed, axes.symmetric_axis),
     }
     legend = [*_group_handles(table), *_part_handles(table)]
     return layered.draw(table.assign(line=table["metric"]), measures, legend, _directions_footer(averaged)), table
@@ -199,11 +199,7 @@ def _part_handles(table: pd.DataFrame) -> Iterable[Line2D]:
 def _common(averaged: Averaged) -> list[str]:
     """Sentences on seeds, the best epoch, the axis of epochs, groups without examples and undefined values."""
     table, rows, empty = averaged
-    text = [
-        *layout.seeds(table, "bands"),
-        f"Vertical line, or strip from the first to the last run: {layered.BEST_EPOCH}.",
-        *panels.epochs(table),
-    ]
+    text = layered.sentences(table)
     for levels, groups in empty.groupby("level")["group"].unique().items():
         text.append(
             f"No {' and '.join(group for group in _GROUPS if group in groups)} examples at corruption {levels:g}."

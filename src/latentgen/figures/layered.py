@@ -8,10 +8,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, NullLocator
 
-from latentgen.figures import layout, panels, style
+from latentgen.figures import layout, panels, style, views
 from latentgen.figures.averages import PAIR
+from latentgen.figures.foot import LINE
 from latentgen.summary import GRID_POINT
 
 #: Most layers of one line of panels.
@@ -20,25 +20,20 @@ MOST = 5
 #: Height of a panel in inches.
 HEIGHT = 1.0
 
-#: Columns with the range, over runs, of the networks' best epochs, and what the line or strip at them marks.
+#: Columns with the range, over runs, of the networks' best epochs.
 BEST = ["first_best_epoch", "last_best_epoch"]
-BEST_EPOCH = "the measured epoch of the network's highest test accuracy, in each run (an oracle: chosen on test data)"
 
 # Sizes in inches.
-_LEFT, _LINE, _BETWEEN, _XLABEL = 0.55, 0.125, 0.1, 0.32
+_LEFT, _BETWEEN, _XLABEL = 0.55, 0.1, 0.32
 
-_CURVE = {"linewidth": 0.9, "markersize": 2.6, "markeredgewidth": 0, "zorder": 2}
 _BEST = {"color": "0.35", "linewidth": 0.6, "zorder": 1}
-_STOPS = {"linestyle": "", "marker": "v", "markersize": 2.4, "markeredgewidth": 0, "color": "black"}
-
-# Decades of a symmetric axis that are logarithmic, besides the one that its largest value has begun.
-_DECADES = 2
 
 
 class Curve(NamedTuple):
     """One line: ``points`` with columns ``epoch, mean, low, high, n_measured, carried``, in order of epochs.
 
-    ``marked`` : whether every point has a marker, not just a few
+    Without points it leaves its place among the markers empty. ``marked`` : whether every point has a marker, not just
+    a few
     """
 
     points: pd.DataFrame
@@ -89,8 +84,8 @@ def draw(
 
     Parameters
     ----------
-    table : behind the figure, with columns ``line`` (names of measures), ``layer``, ``epoch``, ``n`` and `BEST`;
-        grid points and layers in the order in which they are drawn
+    table : behind the figure, with columns ``line`` (names of measures), ``layer``, ``depth``, ``epoch``, ``n`` and
+        `BEST`; grid points in the order in which they are drawn
     measures : by name, from the top down
     legend : handles, to which that of the best epoch is added
     numbers : text over the panels of a layer, from the rows of that layer
@@ -98,16 +93,16 @@ def draw(
     several_n = table["n"].nunique() > 1
     columns = table.groupby(PAIR)["layer"].nunique().max()
     texts = max(len(measure.label.splitlines()) for measure in measures.values())
-    names = max(len(layout.named(pair, HEIGHT)) for pair, _ in table.groupby(PAIR))
-    above = 0.1 + (2 + (numbers is not None) + several_n) * _LINE
+    names, room = layout.names(table, HEIGHT)
+    above = 0.1 + (2 + (numbers is not None) + several_n) * LINE
     lines = []
     for (*pair, level), block in table.groupby(GRID_POINT, sort=False):
-        layers = list(block["layer"].unique())
+        layers = list(block.sort_values("depth", na_position="first")["layer"].unique())
         shown = [(measure, block[block["line"] == name]) for name, measure in measures.items()]
         shown = [(measure, rows) for measure, rows in shown if not rows.empty]
         for k, (measure, rows) in enumerate(shown):
             top, bottom, axis = k == 0, k == len(shown) - 1, measure.axis(rows)
-            label = "\n".join([*(layout.named(pair, HEIGHT) if top else []), measure.label])
+            label = f"{names[tuple(pair)]}\n{measure.label}" if top else measure.label
             cells: list[_Panel | None] = []
             for layer in layers:
                 title = [f"corruption {level:g}", layer]
@@ -127,10 +122,26 @@ def draw(
             cells += [None] * (columns - len(cells))
             lines.append(layout.Line(cells, HEIGHT, above if top else _BETWEEN, _XLABEL if bottom else 0.0))
     best = Line2D([], [], label="network's best epoch (oracle)", **_BEST)
-    fig, placed = layout.page(lines, [*legend, best], footer, left=_LEFT + (names + texts - 1) * _LINE)
+    left = _LEFT + room + (texts - 1) * LINE
+    fig, placed = layout.page(lines, [*legend, best], footer, left=left, together=columns)
     for panel, ax in (found for line in placed for found in line):
         _fill(ax, panel)
     return fig
+
+
+def best_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
+    """The columns `BEST` of each grid point; ``epochs`` : as `views.epochs` gives them."""
+    best = epochs[epochs["at"] == "best epoch"].groupby(GRID_POINT, as_index=False)["epoch"]
+    return best.agg(**dict(zip(BEST, ("min", "max"), strict=True)))
+
+
+def sentences(table: pd.DataFrame) -> list[str]:
+    """Sentences on data seeds, the best epoch, the axis of epochs and runs that have stopped."""
+    return [
+        *layout.seeds(table, "bands"),
+        f"Vertical line, or strip from the first to the last run: {views.BEST_EPOCH}.",
+        *panels.epochs(table),
+    ]
 
 
 def _fill(ax: Axes, panel: _Panel) -> None:
@@ -141,102 +152,17 @@ def _fill(ax: Axes, panel: _Panel) -> None:
     for epoch in sorted(set(panel.best)):
         ax.axvline(epoch, **_BEST)
     ax.tick_params(labelleft=panel.label is not None, labelbottom=panel.bottom)
-    if panel.bottom:
-        ax.set_xlabel("epoch", labelpad=1)
-    if panel.title:
-        ax.set_title(panel.title, pad=3, linespacing=1.2)
-    if panel.label:
-        ax.set_ylabel(panel.label, labelpad=2, linespacing=1.2)
+    layout.dress(ax, panel.title, panel.label, "epoch" if panel.bottom else None)
 
 
 def _lines(ax: Axes, curves: Sequence[Curve]) -> None:
     stops = set()
     for turn, (points, look, marked) in enumerate(curves):
-        x, mean = points["epoch"].to_numpy(), points["mean"].to_numpy()
-        look = {**_CURVE, **look}
-        ax.fill_between(x, points["low"], points["high"], color=look["color"], alpha=0.13, linewidth=0, zorder=1)
+        if points.empty:
+            continue
+        x = points["epoch"].to_numpy()
         every = range(len(x)) if marked else style.marked(ax, x, turn, len(curves), 2)
-        whole = int((~points["carried"]).sum())
-        ax.plot(x[:whole], mean[:whole], **look, markevery=[k for k in every if k < whole])
-        if whole < len(x):
-            start = max(whole - 1, 0)
-            thin = {**look, "linewidth": 0.5 * look["linewidth"], "markersize": 0.75 * look["markersize"]}
-            ax.plot(x[start:], mean[start:], **thin, markevery=[k - start for k in every if k >= whole])
+        panels.trace(ax, points, {**panels.CURVE, **look}, every)
         stops |= set(x[(points["n_measured"].diff(-1) > 0).to_numpy()])
     if stops:
-        ax.plot(sorted(stops), np.full(len(stops), 0.03), transform=ax.get_xaxis_transform(), **_STOPS)
-
-
-def log_axis(points: pd.DataFrame, marks: Sequence[float] = ()) -> Callable[[Axes], None]:
-    """Logarithmic axis that holds the means and ``marks``, all positive.
-
-    Intervals count up to half of what those span, so that two seeds do not flatten every line.
-    """
-    means = np.log10([*points["mean"], *marks])
-    low, high = means.min(), means.max()
-    room = max((high - low) / 2, 0.15)
-    bounds = np.log10(points[["low", "high"]])
-    # Of bounds that are null, as those of one seed are, the smaller and the larger is the mean.
-    low, high = max(low - room, min(low, bounds["low"].min())), min(high + room, max(high, bounds["high"].max()))
-    margin = 0.06 * (high - low) + 0.03
-    limits = 10 ** (low - margin), 10 ** (high + margin)
-
-    def dress(ax: Axes) -> None:
-        ax.set_yscale("log")
-        ax.set_ylim(limits)
-        for steps in ((1,), (1, 3), (1, 2, 5)):
-            ticks = LogLocator(subs=steps, numticks=100).tick_values(*limits)
-            ticks = [tick for tick in ticks if limits[0] <= tick <= limits[1]]
-            if len(ticks) > 1:
-                break
-        _ticks(ax, ticks[:: -(-len(ticks) // 5)])
-
-    return dress
-
-
-def symmetric_axis(points: pd.DataFrame) -> Callable[[Axes], None]:
-    """Axis symmetric about zero, logarithmic but between its ticks beside zero, where it is linear.
-
-    It holds all means, and intervals up to three times the largest of them.
-    """
-    largest = points["mean"].abs().max() or 1.0
-    bounds = points[["low", "high"]].abs().max(axis=None)
-    limit = 1.3 * np.fmax(largest, np.minimum(3 * largest, bounds))
-    exponent = int(np.floor(np.log10(largest)))
-
-    def dress(ax: Axes) -> None:
-        ax.set_yscale("symlog", linthresh=10.0 ** (exponent - _DECADES), linscale=0.9)
-        ax.set_ylim(-limit, limit)
-        decades = [10.0**k for k in range(exponent - _DECADES, exponent + 1)]
-        _ticks(ax, [*(-decade for decade in reversed(decades)), 0.0, *decades])
-        ax.axhline(0, color="0.6", linewidth=0.6, zorder=1)
-
-    return dress
-
-
-def cosine_axis(_points: pd.DataFrame) -> Callable[[Axes], None]:
-    """Axis from -1 to 1, with a line at zero."""
-
-    def dress(ax: Axes) -> None:
-        ax.set_ylim(-1.06, 1.06)
-        ax.set_yticks([-1, -0.5, 0, 0.5, 1])
-        ax.axhline(0, color="0.6", linewidth=0.6, zorder=1)
-
-    return dress
-
-
-def _ticks(ax: Axes, ticks: Sequence[float]) -> None:
-    ax.yaxis.set_major_locator(FixedLocator(ticks))
-    ax.yaxis.set_major_formatter(lambda tick, _: _power(tick))
-    ax.yaxis.set_minor_locator(NullLocator())
-    ax.yaxis.set_minor_formatter(NullFormatter())
-
-
-def _power(value: float) -> str:
-    """``value`` in powers of ten, as 3 x 10^-4 typeset."""
-    if value == 0:
-        return "0"
-    digit, exponent = f"{value:.0e}".split("e")
-    power = f"10^{{{int(exponent)}}}"
-    digit = {"1": "", "-1": "-"}.get(digit, rf"{digit}{{\cdot}}")
-    return f"${digit}{power}$"
+        ax.plot(sorted(stops), np.full(len(stops), 0.03), transform=ax.get_xaxis_transform(), **panels.STOPS)

@@ -8,10 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.figures import panels, style
+from latentgen.figures import axes, foot, panels, style
+from latentgen.figures.averages import PAIR
+from latentgen.figures.foot import LINE
 
 # Sizes in inches.
-_GAP, _LINE, _RIGHT, _WIDEST, _HANDLE = 0.3, 0.125, 0.12, 2.6, 0.45
+_GAP, _CLOSE, _RIGHT, _WIDEST = 0.3, 0.17, 0.12, 2.6
 
 
 class Line(NamedTuple):
@@ -37,7 +39,7 @@ def in_lines(levels: Sequence[float], columns: int) -> Iterator[Sequence[float]]
 
 
 def page(
-    lines: Sequence[Line], legend: Sequence[Line2D], footer: Sequence[str], *, left: float
+    lines: Sequence[Line], legend: Sequence[Line2D], footer: Sequence[str], *, left: float, together: int = 1
 ) -> tuple[Figure, list[list[tuple[Any, Axes]]]]:
     """Figure with empty panels.
 
@@ -47,6 +49,7 @@ def page(
     legend : handles of the legend under the panels
     footer : sentences under the legend
     left : room for the labels of the y axes, in inches
+    together : so many panels beside one another share the labels of a y axis, and stand close
 
     Returns
     -------
@@ -56,42 +59,50 @@ def page(
         For every line its panels, those of None left out.
     """
     columns = max(len(line.cells) for line in lines)
-    width = panel_width(columns, left)
-    total = left + columns * width + (columns - 1) * _GAP + _RIGHT
-    text = style.wrap(footer, total - 0.2)
-    widest = max(style.text_width(handle.get_label()) for handle in legend)
-    beside = max(1, int((total - 0.2) / (_HANDLE + widest)))
-    legend_height = (-(-len(legend) // beside) + 0.8) * _LINE
-    bottom = (len(text) + 0.6) * _LINE
-    tall = sum(line.above + line.height + line.below for line in lines) + legend_height + bottom
+    width = panel_width(columns, left, together)
+    total = left + columns * width + _gaps(columns, together) + _RIGHT
+    below = foot.Foot(legend, footer, total, foot.beside([handle.get_label() for handle in legend], total))
+    tall = sum(line.above + line.height + line.below for line in lines) + below.height
     fig = style.blank(total, tall)
     panels, top = [], tall
     for line in lines:
         base = top - line.above - line.height
-        places = [(left + j * (width + _GAP), cell) for j, cell in enumerate(line.cells) if cell is not None]
-        sizes = width / total, line.height / tall
-        panels.append([(cell, fig.add_axes((x / total, base / tall, *sizes))) for x, cell in places])
+        size = width / total, line.height / tall
+        panels.append([])
+        for j, cell in enumerate(line.cells):
+            if cell is not None:
+                x = left + j * width + _gaps(j + 1, together)
+                panels[-1].append((cell, fig.add_axes((x / total, base / tall, *size))))
         top = base - line.below
-    fig.legend(
-        handles=legend,
-        loc="upper left",
-        bbox_to_anchor=(0.1 / total, (bottom + legend_height) / tall),
-        ncols=beside,
-        frameon=False,
-        handlelength=2.0,
-        labelspacing=0.3,
-        columnspacing=1.2,
-        borderpad=0,
-        borderaxespad=0,
-    )
-    for k, sentence in enumerate(text):
-        fig.text(0.1 / total, (len(text) - k - 0.4) * _LINE / tall, sentence, va="center", color="0.25")
+    below.draw(fig)
     return fig, panels
 
 
-def panel_width(columns: int, left: float) -> float:
+def panel_width(columns: int, left: float, together: int = 1) -> float:
     """Width of each of ``columns`` panels, in inches."""
-    return min(_WIDEST, (style.PAGE_WIDTH - left - _RIGHT - (columns - 1) * _GAP) / columns)
+    return min(_WIDEST, (style.PAGE_WIDTH - left - _RIGHT - _gaps(columns, together)) / columns)
+
+
+def _gaps(columns: int, together: int) -> float:
+    """Width of all gaps between so many panels, in inches."""
+    wide = (columns - 1) // together
+    return wide * _GAP + (columns - 1 - wide) * _CLOSE
+
+
+def dress(ax: Axes, title: str | None, label: str | None, x_label: str | None) -> None:
+    """Title of a panel and labels of its axes, but for those that are None."""
+    if title is not None:
+        ax.set_title(title, pad=3, linespacing=1.2)
+    if label is not None:
+        ax.set_ylabel(label, labelpad=2, linespacing=1.2)
+    if x_label is not None:
+        ax.set_xlabel(x_label, labelpad=1)
+
+
+def names(table: pd.DataFrame, height: float) -> tuple[dict[tuple[str, ...], str], float]:
+    """What each row of panels ``height`` inches high is called, by `PAIR`, and the room in inches that all have."""
+    found = {pair: named(pair, height) for pair, _ in table.groupby(PAIR, sort=False)}
+    return {pair: "\n".join(text) for pair, text in found.items()}, LINE * max(map(len, found.values()))
 
 
 def named(pair: Sequence[str], height: float) -> list[str]:
@@ -111,22 +122,12 @@ def limits(points: pd.DataFrame) -> tuple[float, float]:
 
     Intervals count up to half of what the means span, so that marks stay apart; longer ones are cut.
     """
-    low, high = points["mean"].min(), points["mean"].max()
-    room = max((high - low) / 2, 0.01)
-    # Of bounds that are null, as those of one seed are, the smaller and the larger is the mean.
-    low = max(low - room, min(low, points["low"].min()), 0.0)
-    high = min(high + room, max(high, points["high"].max()), 1.0)
+    low, high = axes.held(points["mean"].min(), points["mean"].max(), points, 0.01)
+    low, high = max(low, 0.0), min(high, 1.0)
     margin = 0.05 * (high - low) + 0.003
     return 100 * (low - margin), 100 * (high + margin)
 
 
 def seeds(table: pd.DataFrame, marks: str) -> list[str]:
     """Sentences on the numbers of data seeds and the intervals, which are drawn as ``marks``."""
-    if table["n"].max() == 1:
-        text = ["One data seed (n\xa0=\xa01): no interval."]
-    else:
-        n = panels.spanned(table["n"]).replace(" ", "\xa0")
-        text = [f"Mean over n\xa0=\xa0{n} data seeds; {marks}: 95\xa0% Student t interval, cut where it is long."]
-    if (table["n_runs"] > table["n"]).any():
-        text.append("Model seeds of a data seed are averaged first.")
-    return text
+    return panels.over_seeds(table, f"{marks}: 95\xa0% Student t interval, cut where it is long")

@@ -10,8 +10,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.figures import map_tables, style
+from latentgen.figures import foot, layout, map_tables, style
 from latentgen.figures.averages import PAIR
+from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
 from latentgen.maps.settings import METHODS, MIN_DISTANCE, NEIGHBORS, PERPLEXITY
 from latentgen.summary import RUN
@@ -37,7 +38,7 @@ _OTHERS = {"color": "0.84", "s": 1.3, "linewidths": 0, "zorder": 1, "rasterized"
 _MARKS = {"s": 3.2, "linewidths": 0, "zorder": 2, "rasterized": True}
 
 # Sizes in inches.
-_RIGHT, _GAP, _BETWEEN, _LINE, _WIDEST, _ENTRY = 0.1, 0.05, 0.12, 0.125, 1.25, 0.33
+_RIGHT, _GAP, _BETWEEN, _WIDEST, _ENTRY = 0.1, 0.05, 0.12, 1.25, 0.33
 
 
 def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -108,46 +109,32 @@ def _figure(table: pd.DataFrame, footer: Sequence[str]) -> Figure:
     width = left + 3 * side + 2 * _GAP
     blocks = [_Block(points, _title(points, width - left), sorted(points["epoch"].unique())) for points in groups]
     total = columns * width + (columns - 1) * _BETWEEN + _RIGHT
-    text = style.wrap(footer, total - 0.2)
     colours = _colours(_classes(table))
-    handles = _handles(table, colours)
-    deep_legend = -(-len(handles) // int((total - 0.2) / _ENTRY))
-    legend = (deep_legend + 0.8) * _LINE
-    bottom = (len(text) + 0.6) * _LINE
-    lines = [blocks[start : start + columns] for start in range(0, len(blocks), columns)]
-    above = [(max(len(block.title) for block in line) + 1.9) * _LINE for line in lines]
+    below = _foot(_handles(table, colours), footer, total)
+    lines = list(layout.in_lines(blocks, columns))
+    above = [(max(len(block.title) for block in line) + 1.9) * LINE for line in lines]
     deep = [max(len(block.epochs) for block in line) * (side + _GAP) for line in lines]
-    tall = sum(above) + sum(deep) + 0.05 + legend + bottom
+    tall = sum(above) + sum(deep) + 0.05 + below.height
     fig = style.blank(total, tall)
     top = tall
     for line, head, height in zip(lines, above, deep, strict=True):
         for place, block in enumerate(line):
             x = left + place * (width + _BETWEEN)
             for k, title in enumerate(block.title):
-                fig.text(x / total, (top - (k + 0.7) * _LINE) / tall, title, va="center")
+                fig.text(x / total, (top - (k + 0.7) * LINE) / tall, title, va="center")
             for i, j, ax in _grid(fig, block, (x, top - head), side):
                 _panel(ax, block, i, list(_VIEWS)[j], colours)
         top -= head + height
-    if handles:
-        # Legends are filled column by column, but read line by line.
-        beside = -(-len(handles) // deep_legend)
-        handles = [handle for start in range(beside) for handle in handles[start::beside]]
-        fig.legend(
-            handles=handles,
-            loc="upper left",
-            bbox_to_anchor=(0.1 / total, (bottom + legend) / tall),
-            ncols=beside,
-            frameon=False,
-            handlelength=0.8,
-            handletextpad=0.3,
-            columnspacing=0.9,
-            labelspacing=0.3,
-            borderpad=0,
-            borderaxespad=0,
-        )
-    for k, sentence in enumerate(text):
-        fig.text(0.1 / total, (len(text) - k - 0.4) * _LINE / tall, sentence, va="center", color="0.25")
+    below.draw(fig)
     return fig
+
+
+def _foot(handles: Sequence[Line2D], footer: Sequence[str], width: float) -> foot.Foot:
+    """Legends are filled column by column, but read line by line."""
+    deep = -(-len(handles) // int((width - 0.2) / _ENTRY)) or 1
+    beside = -(-len(handles) // deep) or 1
+    handles = [handle for start in range(beside) for handle in handles[start::beside]]
+    return foot.Foot(handles, footer, width, beside, handlelength=0.8, handletextpad=0.3, columnspacing=0.9)
 
 
 def _title(points: pd.DataFrame, width: float) -> list[str]:

@@ -11,7 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from latentgen.figures import style
+from latentgen.figures import axes, foot, style
+from latentgen.figures.foot import LINE
 
 #: How a network's own accuracy looks in every figure.
 NETWORK = {"color": "black", "linestyle": (0, (1, 1.2)), "linewidth": 1.2, "zorder": 3}
@@ -19,15 +20,15 @@ NETWORK = {"color": "black", "linestyle": (0, (1, 1.2)), "linewidth": 1.2, "zord
 # Six levels are what fits a page at a readable size; more go on in a further row.
 _MOST_COLUMNS = 6
 
-_CURVE = {"linewidth": 0.9, "zorder": 2, "markersize": 2.6, "markeredgewidth": 0}
-_STOPS = {"linestyle": "", "marker": "v", "markersize": 2.4, "markeredgewidth": 0, "color": "black"}
+#: A line, where its look says nothing else, and the triangles at epochs at which runs stopped.
+CURVE = {"linewidth": 0.9, "zorder": 2, "markersize": 2.6, "markeredgewidth": 0}
+STOPS = {"linestyle": "", "marker": "v", "markersize": 2.4, "markeredgewidth": 0, "color": "black"}
 _BEGINNING = {"marker": "o", "markersize": 4.5, "markerfacecolor": "none", "markeredgewidth": 0.7, "zorder": 4}
 _REFERENCE = {"color": "0.6", "linewidth": 0.6, "zorder": 1}
 
 # Sizes in inches.
-_LEFT, _GAP, _LINE, _ROW_GAP, _XLABEL = 0.58, 0.1, 0.125, 0.26, 0.34
-_NO_LEGEND, _HANDLE = 0.12, 0.45
-_LEAST_HEIGHT = 1.1
+_LEFT, _GAP, _ROW_GAP, _XLABEL = 0.58, 0.1, 0.26, 0.34
+_NO_LEGEND, _LEAST_HEIGHT = 0.12, 1.1
 
 
 class Curve(NamedTuple):
@@ -114,31 +115,33 @@ class _Page:
         legends = [row.legend for row in rows if row.legend is not None]
         room = [label for legend in legends for label in _room(legend)]
         titles = [line for legend in legends for line in legend.title.splitlines()]
-        widths = [*(_HANDLE + style.text_width(label) for label in room), *(0.15 + style.text_width(t) for t in titles)]
+        widths = [
+            *(foot.HANDLE + style.text_width(label) for label in room),
+            *(0.15 + style.text_width(t) for t in titles),
+        ]
         self.right = max([*widths, _NO_LEGEND])
         # One title stands for a column, unless levels go on in a further row or n differs between panels.
         self.several_n = every["n"].nunique() > 1
         self.titled = self.several_n or len(levels) > self.columns
-        self.title = 0.2 + self.several_n * _LINE
+        self.title = 0.2 + self.several_n * LINE
         self.gap = _ROW_GAP + self.titled * (self.title - 0.06)
         self._lines = 1 + max([len(legend.title.splitlines()) + len(_room(legend)) for legend in legends], default=0)
         self._size(_LEFT)
         most = max(len(self._label(row).splitlines()) for row in rows)
-        self._size(_LEFT + (most - 2) * _LINE)
-        self.footer = style.wrap(footer, self.total - 0.2)
+        self._size(_LEFT + (most - 2) * LINE)
+        self.footer = foot.sentences(footer, self.total)
         self.below = below
         if below:
-            widest = max(style.text_width(curve.label) for curve in below)
-            self.below_columns = max(1, int((self.total - 0.2) / (_HANDLE + widest)))
+            self.below_columns = foot.beside([curve.label for curve in below], self.total)
         lines = -(-len(below) // self.below_columns) + 0.6 if below else 0
-        self.bottom = _XLABEL + (len(self.footer) + 0.6 + lines) * _LINE
+        self.bottom = _XLABEL + (len(self.footer) + 0.6 + lines) * LINE
         self.tall = self.title + len(self.rows) * self.height + (len(self.rows) - 1) * self.gap + self.bottom
 
     def _size(self, left: float) -> None:
         self.left = left
         free = style.PAGE_WIDTH - left - self.right - (self.columns - 1) * _GAP
         self.width = min(2.6, free / self.columns)
-        self.height = max(min(2.2, 1.3 * self.width), _LEAST_HEIGHT, self._lines * _LINE)
+        self.height = max(min(2.2, 1.3 * self.width), _LEAST_HEIGHT, self._lines * LINE)
         self.total = left + self.columns * self.width + (self.columns - 1) * _GAP + self.right
 
     def _label(self, row: Row) -> str:
@@ -162,9 +165,7 @@ class _Page:
         if self.below:
             place = (0.1 / self.total, (self.bottom - _XLABEL) / self.tall)
             _legend(self.fig, self.below, place, ncols=self.below_columns, columnspacing=1.2, borderpad=0)
-        for k, text in enumerate(self.footer):
-            y = (len(self.footer) - k - 0.4) * _LINE
-            self.fig.text(0.1 / self.total, y / self.tall, text, va="center", color="0.25")
+        foot.write(self.fig, self.footer)
         return self.fig
 
     def _row(self, i: int, row: Row, shown: Sequence[float], base: float) -> None:
@@ -202,12 +203,16 @@ def spanned(n: pd.Series) -> str:
 
 def seeds(table: pd.DataFrame, *, paired: bool = False) -> list[str]:
     """Sentences on the numbers of data seeds and the bands."""
+    return over_seeds(table, f"bands: 95\xa0% Student t interval{', paired within runs' if paired else ''}")
+
+
+def over_seeds(table: pd.DataFrame, intervals: str) -> list[str]:
+    """Sentences on the numbers of data seeds, and on ``intervals`` where there is more than one."""
     if table["n"].max() == 1:
         text = ["One data seed (n\xa0=\xa01): no interval."]
     else:
         n = spanned(table["n"]).replace(" ", "\xa0")
-        within = ", paired within runs" if paired else ""
-        text = [f"Mean over n\xa0=\xa0{n} data seeds; bands: 95\xa0% Student t interval{within}."]
+        text = [f"Mean over n\xa0=\xa0{n} data seeds; {intervals}."]
     if (table["n_runs"] > table["n"]).any():
         text.append("Model seeds of a data seed are averaged first.")
     return text
@@ -227,13 +232,13 @@ def _panel(ax: Axes, row: Row, level: float) -> None:
     marked = [curve for curve, _ in curves if "marker" in curve.look]
     turn = 0
     for curve, points in curves:
-        every = None
+        every: list[int] = []
         if curve.look.get("linestyle") == "":
             every = list(range(len(points)))
         elif "marker" in curve.look:
             every = style.marked(ax, points["epoch"].to_numpy(), turn, len(marked), curve.marks)
             turn += 1
-        _line(ax, points, {**_CURVE, **curve.look}, every, curve.band)
+        trace(ax, points, {**CURVE, **curve.look}, every, scale=100, band=curve.band)
     for curve, points in curves:
         if curve.begins:
             first = points.iloc[0]
@@ -241,23 +246,32 @@ def _panel(ax: Axes, row: Row, level: float) -> None:
         stops = points["epoch"][points["n_measured"].diff(-1) > 0]
         if curve.stops is not None and not stops.empty:
             along = ax.get_xaxis_transform()
-            ax.plot(stops, np.full(len(stops), 0.025), transform=along, **{**_STOPS, **curve.stops})
+            ax.plot(stops, np.full(len(stops), 0.025), transform=along, **{**STOPS, **curve.stops})
 
 
-def _line(ax: Axes, points: pd.DataFrame, look: dict, every: list[int] | None, band: bool) -> None:
-    """Line with its band in percent; thinner from where runs have stopped."""
-    x, y = points["epoch"].to_numpy(), 100 * points["mean"].to_numpy()
+def trace(
+    ax: Axes,
+    points: pd.DataFrame,
+    look: Mapping[str, Any],
+    every: Sequence[int],
+    *,
+    scale: float = 1,
+    band: bool = True,
+) -> None:
+    """Line of means times ``scale``, with its band and markers at the points ``every``; thinner once runs have stopped.
+
+    ``look`` has at least what `CURVE` has, and a colour.
+    """
+    x, y = points["epoch"].to_numpy(), scale * points["mean"].to_numpy()
     if band:
-        low, high = 100 * points["low"].to_numpy(), 100 * points["high"].to_numpy()
+        low, high = scale * points["low"].to_numpy(), scale * points["high"].to_numpy()
         ax.fill_between(x, low, high, color=look["color"], alpha=0.13, linewidth=0, zorder=look["zorder"] - 1)
     whole = int((~points["carried"]).sum())
-    ax.plot(x[:whole], y[:whole], **look, markevery=[k for k in every or [] if k < whole])
+    ax.plot(x[:whole], y[:whole], **look, markevery=[k for k in every if k < whole])
     if whole < len(x):
-        ax.plot(
-            *(x[max(whole - 1, 0) :], y[max(whole - 1, 0) :]),
-            **{**look, "linewidth": 0.5 * look["linewidth"], "markersize": 2.0},
-            markevery=[k - whole + 1 for k in every or [] if k >= whole],
-        )
+        start = max(whole - 1, 0)
+        thin = {"linewidth": 0.5 * look["linewidth"], "markersize": look["markersize"] / 1.3}
+        ax.plot(x[start:], y[start:], **{**look, **thin}, markevery=[k - start for k in every if k >= whole])
 
 
 def _limits(row: Row) -> tuple[float, float]:
@@ -269,10 +283,7 @@ def _limits(row: Row) -> tuple[float, float]:
     low, high = 100 * table["mean"].min(), 100 * table["mean"].max()
     reference = low if row.reference is None else 100 * row.reference
     low, high = min(low, reference), max(high, reference)
-    room = max((high - low) / 2, 1.0)
-    # Of bounds that are null, as those of one seed are, min and max keep the mean.
-    low = max(low - room, min(low, 100 * table["low"].min()))
-    high = min(high + room, max(high, 100 * table["high"].max()))
+    low, high = axes.held(low, high, 100 * table[["low", "high"]], 1.0)
     floor, ceiling = (-100.0, 100.0) if row.signed else (0.0, 100.0)
     margin = 0.04 * (high - low) + 0.5
     return max(low, floor) - margin, min(high, ceiling) + margin
@@ -286,17 +297,7 @@ def _legend(fig: Figure, curves: Sequence[Curve], place: tuple[float, float], **
     handles = []
     for curve in curves:
         line = {
-            key: value for key, value in {**_CURVE, **curve.look}.items() if key not in ("zorder", "markeredgewidth")
+            key: value for key, value in {**CURVE, **curve.look}.items() if key not in ("zorder", "markeredgewidth")
         }
         handles.append(Line2D([], [], label=curve.label, **{**line, "markersize": 3.2}))
-    fig.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=place,
-        frameon=False,
-        handlelength=2.0,
-        labelspacing=0.3,
-        borderaxespad=0,
-        alignment="left",
-        **look,
-    )
+    fig.legend(handles=handles, bbox_to_anchor=place, alignment="left", **foot.LEGEND, **look)

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from latentgen import summary
 from latentgen.figures import averages, heatmaps, layout, panels, rewinds, style
 from latentgen.figures.averages import PAIR
+from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
 from latentgen.summary import GRID_POINT
 from latentgen.summary.selection import REWOUND, best, whole_sets
@@ -24,7 +25,7 @@ _BY = ["view", "kind", "layer", "depth", "parameters", "batch_norm"]
 _VIEWS = ("test", "unpermuted", "permuted", "restored")
 
 # Sizes in inches.
-_LINE, _ROW, _LEAST, _BELOW, _LEFT = 0.125, 0.125, 0.9, 0.82, 0.85
+_ROW, _LEAST, _BELOW, _LEFT = 0.125, 0.9, 0.82, 0.85
 
 
 def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -67,19 +68,19 @@ def _networks(results: Results, rewind: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The networks' own rows, at their ends and their best epochs."""
     own = rewinds.networks(results, rewind)
     for choice in ("fixed", "oracle"):
-        epochs = own[choice].groupby(GRID_POINT, as_index=False)["epoch"]
-        part = summary.over_seeds(own[choice], GRID_POINT).merge(epochs.mean(), on=GRID_POINT)
+        said = {"epoch": ("epoch", "mean")}
         if choice == "oracle":
-            for column, extreme in (("first_best_epoch", "min"), ("last_best_epoch", "max")):
-                part = part.merge(epochs.agg(extreme).rename(columns={"epoch": column}), on=GRID_POINT)
+            said |= {"first_best_epoch": ("epoch", "min"), "last_best_epoch": ("epoch", "max")}
+        epochs = own[choice].groupby(GRID_POINT, as_index=False).agg(**said)
+        part = summary.over_seeds(own[choice], GRID_POINT).merge(epochs, on=GRID_POINT)
         yield part.assign(choice=choice, series="model", view="test")
 
 
 def _figure(name: str, table: pd.DataFrame, footer: Sequence[str]) -> Figure:
     several = [("test", kind) for kind in REWOUND] if name == "fig20" else [(view, "suffix") for view in _VIEWS]
-    names = {pair: layout.named(pair, 1.2) for pair, _ in table.groupby(PAIR, sort=False)}
+    names, room = layout.names(table, 1.2)
     longest = max(style.text_width(layer) for layer in table["layer"].dropna())
-    left = max(0.15 + longest + _LINE * max(map(len, names.values())), _LEFT)
+    left = max(0.15 + longest + room, _LEFT)
     lines = []
     for point, block in table.groupby(GRID_POINT, sort=False):
         own, maps = block[block["series"] == "model"], block[block["series"] != "model"]
@@ -87,12 +88,12 @@ def _figure(name: str, table: pd.DataFrame, footer: Sequence[str]) -> Figure:
         cells = []
         for view, kind in several:
             points = maps[(maps["view"] == view) & (maps["series"] == kind)]
-            label = "\n".join(names[point[:3]]) if (view, kind) == several[0] else None
+            label = names[point[:3]] if (view, kind) == several[0] else None
             what = rewinds.KINDS[kind] if name == "fig20" else view
             title = "" if points.empty else _title(points, own if name == "fig20" else None, what)
             cells.append(None if points.empty else heatmaps.Cell(points, own, norm, title, label))
         height = max(_ROW * maps["layer"].nunique(), _LEAST)
-        lines.append(layout.Line(cells, height, 0.22 + 3 * _LINE, _BELOW))
+        lines.append(layout.Line(cells, height, 0.22 + 3 * LINE, _BELOW))
     fig, placed = layout.page(lines, _handles(table), footer, left=left)
     for line in placed:
         for cell, ax in line:

@@ -6,8 +6,8 @@ import pandas as pd
 
 from latentgen import summary
 from latentgen.figures import panels, style
-from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results
+from latentgen.figures.tidy import in_order
 from latentgen.summary import GRID_POINT, RUN
 from latentgen.summary.selection import REWIND_BATCH_NORM, REWOUND, at_end, best, selections
 
@@ -66,13 +66,9 @@ def networks(results: Results, rewind: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def tidy(table: pd.DataFrame, results: Results, columns: Sequence[str], firsts: Sequence[str]) -> pd.DataFrame:
     """The table behind a figure, in order; rows of panels come in that of the configuration."""
-    order = {name: place for place, name in enumerate([*firsts, *REWOUND])}
-    ranks = {"view": order, "series": order, "weights": {"saved": 0, "redrawn": 1}}
-    names = [name for name in ("view", "series", "at", "batch_norm", "choice", "depth", "weights") if name in columns]
-    table = table.sort_values(
-        [*GRID_POINT, *names, "epoch"], key=lambda c: c.map(ranks[c.name]) if c.name in ranks else c, kind="stable"
-    )
-    table = results.rewind[PAIR].drop_duplicates().merge(table, on=PAIR)[[*GRID_POINT, *columns]]
+    by = [name for name in ("view", "series", "at", "batch_norm", "choice", "depth", "weights") if name in columns]
+    order = {"view": firsts, "series": [*firsts, *REWOUND], "weights": ["saved", "redrawn"]}
+    table = in_order(table, results.rewind, [*by, "epoch"], order)[[*GRID_POINT, *columns]]
     # Columns that may be null in part or throughout keep their type so.
     types = {
         **dict.fromkeys(["view", "at", "series", "choice", "layer", "batch_norm", "bias", "weights"], "string"),
@@ -90,14 +86,7 @@ def draws(rewind: pd.DataFrame) -> str:
 
 def seeds(table: pd.DataFrame) -> list[str]:
     """Sentences on the numbers of data seeds, for figures that draw no interval."""
-    if table["n"].max() == 1:
-        text = ["One data seed (n\xa0=\xa01): no interval."]
-    else:
-        n = panels.spanned(table["n"]).replace(" ", "\xa0")
-        text = [f"Mean over n\xa0=\xa0{n} data seeds; the table has 95\xa0% Student t intervals."]
-    if (table["n_runs"] > table["n"]).any():
-        text.append("Model seeds of a data seed are averaged first.")
-    return text
+    return panels.over_seeds(table, "the table has 95\xa0% Student t intervals")
 
 
 def sizes(results: Results, rewind: pd.DataFrame) -> list[str]:

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from latentgen import summary
 from latentgen.figures import layout, panels, rewinds, style
-from latentgen.figures.averages import PAIR
+from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
 from latentgen.figures.stopping import STOPPED
 from latentgen.summary import GRID_POINT, RUN
@@ -58,7 +58,7 @@ _LABELS = {
 _CHANCE = {"color": "0.6", "linewidth": 0.6, "zorder": 1}
 
 # Sizes in inches; a layer takes more room where it has more marks.
-_LINE, _ROW, _MORE, _LEAST, _TICKS = 0.125, 0.125, 0.06, 0.9, 0.34
+_ROW, _MORE, _LEAST, _TICKS = 0.125, 0.06, 0.9, 0.34
 
 
 class _Cell(NamedTuple):
@@ -127,9 +127,9 @@ def _summarised(rows: pd.DataFrame, by: Sequence[str], own: dict[str, pd.DataFra
 
 
 def _figure(table: pd.DataFrame, chance: dict[str, float], footer: Sequence[str]) -> Figure:
-    names = {pair: layout.named(pair, 1.2) for pair, _ in table.groupby(PAIR, sort=False)}
+    names, room = layout.names(table, 1.2)
     longest = max(style.text_width(layer) for layer in table["layer"].dropna())
-    left = 0.15 + longest + _LINE * max(map(len, names.values()))
+    left = 0.15 + longest + room
     initial = table["at"].isin(["initialisation", "redrawn"]).any()
     lines = []
     for point, block in table.groupby(GRID_POINT, sort=False):
@@ -141,7 +141,7 @@ def _figure(table: pd.DataFrame, chance: dict[str, float], footer: Sequence[str]
         several = len(stopped[["batch_norm", "choice"]].drop_duplicates())
         cells = []
         for kind in REWOUND:
-            label = "\n".join(names[point[:3]]) if kind == REWOUND[0] else None
+            label = names[point[:3]] if kind == REWOUND[0] else None
             of_kind = stopped[stopped["series"] == kind]
             title = _title(block, rewinds.KINDS[kind])
             cells.append(_Cell(of_kind, drawn, layers, limits, chance.get(point[0]), title, label))
@@ -153,7 +153,7 @@ def _figure(table: pd.DataFrame, chance: dict[str, float], footer: Sequence[str]
             title = _title(block, "one layer, initial weights")
             cells.append(_Cell(at_first, drawn, layers, room, guess, title, None) if len(at_first) else None)
         height = max((_ROW + _MORE * (several - 1)) * len(layers) + 0.05, _LEAST)
-        lines.append(layout.Line(cells, height, 0.12 + 2 * _LINE, _TICKS))
+        lines.append(layout.Line(cells, height, 0.12 + 2 * LINE, _TICKS))
     fig, placed = layout.page(lines, _handles(table, chance), footer, left=left)
     for cell, ax in (panel for line in placed for panel in line):
         _panel(ax, cell)

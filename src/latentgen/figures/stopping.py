@@ -59,8 +59,9 @@ _MARKS = {
     ("edit_final", "fixed"): _LAST,
     ("edit_control_final", "fixed"): _LAST,
     ("relabel_final", "fixed"): _LAST,
-    **{(f"rewind_{kind}_best", "oracle"): _BEST_EPOCH for kind in REWOUND},
-    **{(f"rewind_{kind}_best", "validation"): _HELD_OUT for kind in REWOUND},
+    ("rewind_none", "fixed"): _LAST,
+    **{(f"rewind_{kind}_best", "oracle"): _BEST_EPOCH for kind in ("all", *REWOUND)},
+    **{(f"rewind_{kind}_best", "validation"): _HELD_OUT for kind in ("all", *REWOUND)},
 }
 
 #: Colour by what the value is of: the first word of its quantity.
@@ -222,7 +223,9 @@ def _footer(table: pd.DataFrame) -> list[str]:
     if "rewind" in kinds:
         text.append(
             "Rewound: the model at its end, one layer or the first or last layers put back to the weights of a saved "
-            "epoch, whichever layers and epoch are best; never all of them, which is early stopping."
+            "epoch, whichever layers and epoch are best; the best of more candidates is the higher by chance. None, "
+            "all layers: what that is held against, the model as it ends and at its best saved epoch, on the same "
+            "examples, with statistics treated alike."
         )
     if (table["batch_norm"] == "reestimated").any():
         text.append("Re-estimated: statistics of batch normalisation computed anew on training images after that.")

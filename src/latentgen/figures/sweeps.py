@@ -6,6 +6,7 @@ import pandas as pd
 from latentgen import summary
 from latentgen.figures import catalogue, views
 from latentgen.figures.results import Results
+from latentgen.figures.tidy import undefined_kept
 from latentgen.models import OUTPUT
 from latentgen.summary import RUN
 from latentgen.summary.descent import SWEEP, dips, sweep_accuracies
@@ -78,12 +79,12 @@ def _geometry(results: Results, accuracies: pd.DataFrame) -> pd.DataFrame:
     """
     runs = accuracies[["sweep", "parameters", *RUN]].drop_duplicates()
     rows = results.geometry
-    rows = rows[(rows["view"] == "test") & (rows["layer"] != OUTPUT) & (rows["n"] > 0)]
+    rows = undefined_kept(rows[(rows["view"] == "test") & (rows["layer"] != OUTPUT)])
     rows = rows[rows["metric"].isin(["radius", "dimension"])].merge(runs, on=RUN)
     rows = rows[rows["depth"] == rows.groupby(["dataset", "model"])["depth"].transform("max")]
     if rows.empty:
         return rows
-    rows = rows.assign(value=rows["value"].fillna(np.inf)).merge(views.epochs(rows, results), on=[*RUN, "epoch"])
+    rows = rows.merge(views.epochs(rows, results), on=[*RUN, "epoch"])
     at = rows["at"].str.removesuffix(" epoch")
     rows = rows.assign(measure=rows["metric"] + "_" + at, choice=at.map({"best": "oracle", "last": "fixed"}))
     return rows[[*accuracies.columns, "layer"]]

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from latentgen import summary
-from latentgen.figures import panels, style
-from latentgen.figures.averages import PAIR
+from latentgen.figures import layout, panels, style
 from latentgen.figures.results import Results
+from latentgen.figures.tidy import in_order
 from latentgen.summary import GRID_POINT, RUN, SEEDS
 from latentgen.summary.selection import at_end, best
 
@@ -33,6 +33,9 @@ GROUPED = (
     "test: test examples, by the true label. Each view describes its own examples; nothing is fitted on some and "
     "scored on others."
 )
+
+#: What the best epoch of `epochs` is.
+BEST_EPOCH = "the measured epoch of the network's highest test accuracy, in each run (an oracle: chosen on test data)"
 
 # Fewer classes than this are few for a theory of many.
 _FEW = 20
@@ -98,20 +101,15 @@ def tidy(table: pd.DataFrame, geometry: pd.DataFrame, columns: Sequence[str], *f
     Rows of panels come in the order of ``geometry``, which is that of the configuration; ``firsts`` are names of
     panels and series, each in the order that they come in.
     """
-    order = {name: place for place, name in enumerate([*(n for names in firsts for n in names), *LOOKS])}
     names = [name for name in ("panel", "series", "view") if name in columns]
-    table = table.sort_values(
-        [*GRID_POINT, *names, *SEEDS, "epoch", "depth"], key=lambda c: c.map(order) if c.name in names else c
-    )
-    return geometry[PAIR].drop_duplicates().merge(table, on=PAIR)[[*GRID_POINT, *columns]]
+    order = [*(name for of_column in firsts for name in of_column), *LOOKS]
+    table = in_order(table, geometry, [*names, *SEEDS, "epoch", "depth"], dict.fromkeys(names, order))
+    return table[[*GRID_POINT, *columns]]
 
 
 def dress(ax: Axes, cell: Cell) -> None:
     """Title and axis labels of a panel of marks."""
-    ax.set_title(cell.title, pad=3, linespacing=1.2)
-    ax.set_xlabel(cell.x_label, labelpad=1)
-    if cell.label is not None:
-        ax.set_ylabel(cell.label, labelpad=2, linespacing=1.2)
+    layout.dress(ax, cell.title, cell.label, cell.x_label)
 
 
 def signed(value: float, digits: int) -> str:

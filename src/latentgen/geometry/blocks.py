@@ -38,6 +38,8 @@ def geometry_block(
     labels = {run["data_seed"]: RunLabels.read(labels_file, run["data_seed"]) for run in runs}
     versions = [geometry.VERSION, activations.VERSION, models.VERSION]
     mean_field = {key: value for key, value in settings.items() if key != "simulated"}
+    if mean_field["layers"] == "all":
+        del mean_field["layers"]  # so that rows from before layers could be chosen stay good
     pieces = {}
     for checkpoint in in_epochs(folder, runs, block_epochs(block)):
         digests = [model, data.digest, labels[checkpoint.run["data_seed"]].digest]

@@ -7,14 +7,13 @@ import numpy as np
 import torch
 
 from latentgen import seeds
-from latentgen.activations import INPUT, OUTPUT
+from latentgen.activations import INPUT, OUTPUT, named_layers
 from latentgen.activations.sources import Stream
 from latentgen.datasets import Dataset
 from latentgen.geometry.centers import center_axes
 from latentgen.geometry.manifolds import DegenerateError, checked, manifold_geometry
 from latentgen.geometry.measures import measures
 from latentgen.geometry.projection import Projection
-from latentgen.geometry.settings import LAST
 from latentgen.geometry.simulated import simulated_capacity
 from latentgen.geometry.views import View, views
 from latentgen.labels import RunLabels
@@ -59,9 +58,10 @@ class Analysis:
     ):
         self.source, self.settings, self.threads = source, settings, threads
         self.layers = [*source.layers, OUTPUT]
-        self._analysed_layers = self._named(settings["layers"], "layers")
+        self._analysed_layers = named_layers(settings["layers"], source.layers, "geometry.layers")
         simulated = settings["simulated"]
-        self._measured_layers = self._named(simulated["layers"], "simulated.layers") if simulated else []
+        wanted = simulated["layers"] if simulated else []
+        self._measured_layers = named_layers(wanted, source.layers, "geometry.simulated.layers")
         self._views = {
             seed: views(of_run, data.y_test, data.n_classes, settings["points"], seed)
             for seed, of_run in labels.items()
@@ -99,16 +99,6 @@ class Analysis:
                     found = self._measured(manifolds, removed, data_seed, f"{view.name}, {layer}")
                     rows.append(self._row(layer, view, metric, *found))
         return sorted(rows, key=lambda row: row["depth"])
-
-    def _named(self, layers: str | list[str], key: str) -> list[str]:
-        if layers == "all":
-            return self.layers
-        wanted = [self.source.layers[-1]] if layers == LAST else layers
-        for name in wanted:
-            if name not in self.layers:
-                known = ", ".join(self.layers)
-                raise ValueError(f"geometry.{key}: {name!r} is no layer of the model; it has {known}")
-        return wanted
 
     def _manifolds(self, view: View, layers: Iterable[str]) -> Iterator[tuple[str, list[np.ndarray]]]:
         """Each layer with (points, features) of every class, float64; no class where the view is empty."""

@@ -15,6 +15,7 @@ import pyarrow as pa
 import torch
 
 from latentgen import datasets, models, tables
+from latentgen.activations import LAST
 from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
@@ -27,7 +28,6 @@ from latentgen.interventions.heads import (
     expect_to_feed,
     named_layer,
 )
-from latentgen.interventions.settings import LAST
 from latentgen.labels import RunLabels
 from latentgen.probes.passes import class_moments
 from latentgen.progress import log

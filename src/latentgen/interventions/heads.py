@@ -12,8 +12,8 @@ import torch
 from torch import nn
 
 from latentgen import models
+from latentgen.activations import LAST
 from latentgen.activations.sources import Stream
-from latentgen.interventions.settings import LAST
 from latentgen.probes import ClassMoments, VeLPIC
 from latentgen.probes.means import class_means
 

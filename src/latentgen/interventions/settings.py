@@ -3,18 +3,15 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from latentgen.activations import INPUT
+from latentgen.activations import INPUT, LAST
 from latentgen.spelling import allowed
-
-#: What stands for the layer that feeds the network's own readout.
-LAST = "last"
 
 #: Intervention → settings with their defaults; None where there is none, or where it stands for no limit.
 DEFAULTS: dict[str, dict[str, Any]] = {
     "transfer": {"layers": LAST},
     "edit": {"epochs": None, "until": None, "layers": [LAST], "bias": ["zero"]},
     "relabel": {"probe": "masc", "layer": LAST},
-    "rewind": {"batch_norm": ["rewound"], "redraws": 1, "examples": None},
+    "rewind": {"batch_norm": ["reestimated"], "redraws": 1, "examples": None},
 }
 
 #: Settings that a configuration must give.

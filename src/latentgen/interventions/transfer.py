@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 
 from latentgen import activations, blocks, datasets, interventions, models, probes, tables
+from latentgen.activations import LAST
 from latentgen.blocks import Piece
 from latentgen.checkpoints import block_epochs, in_epochs
-from latentgen.interventions.settings import LAST
 from latentgen.labels import RunLabels
 from latentgen.progress import Rate, log
 

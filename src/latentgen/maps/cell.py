@@ -9,13 +9,13 @@ import pyarrow as pa
 import torch
 
 from latentgen import seeds, tables
-from latentgen.activations import INPUT, OUTPUT
+from latentgen.activations import INPUT, OUTPUT, named_layers
 from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import in_epochs, last_epoch
 from latentgen.labels import RunLabels
 from latentgen.maps.embedding import Map, embed
-from latentgen.maps.settings import FEWEST, LAST, NEIGHBORS
+from latentgen.maps.settings import FEWEST, NEIGHBORS
 from latentgen.progress import Rate, log
 
 
@@ -46,7 +46,7 @@ def maps_cell(
     """
     source = stream(data_folder, model, device, threads)
     layers = [*source.layers, OUTPUT]
-    wanted = _named(settings["layers"], source)
+    wanted = named_layers(settings["layers"], source.layers, "maps.layers")
     labels = RunLabels.read(labels_file, run["data_seed"])
     examples = sample(labels, settings["examples"], run["data_seed"])
     shown = {
@@ -95,18 +95,6 @@ def sample(labels: RunLabels, most: int, data_seed: int) -> np.ndarray:
         )
     n_wrong = min(len(wrong), max(total // 2, total - len(right)))
     return np.sort(np.concatenate([wrong[:n_wrong], right[: total - n_wrong]]))
-
-
-def _named(layers: Sequence[str], source: Stream) -> list[str]:
-    """Layers of the model, each once."""
-    known = [*source.layers, OUTPUT]
-    for name in layers:
-        if name not in (*known, LAST):
-            raise ValueError(
-                f"maps.layers: {name!r} is no layer of the model; allowed: {', '.join(known)}, or {LAST!r} for "
-                f"{source.layers[-1]}"
-            )
-    return list(dict.fromkeys(source.layers[-1] if name == LAST else name for name in layers))
 
 
 def _features(source: Stream, layers: Sequence[str], examples: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
-#: Raised by hand when a change alters what some name builds.
+#: Raised by hand when a change alters what some name builds, or which weights belong to which layer.
 VERSION = 1
 
 #: The layer that every model has: its flattened, normalised image, equal at all checkpoints.

@@ -16,6 +16,8 @@ from latentgen.summary.selection import at_end, best, model_accuracy
 #: What a sweep has in common: its runs differ in the model and in seeds.
 SWEEP = ["dataset", "noise", "level", "sweep"]
 
+_PLACES = ("before", "bottom", "after")
+
 #: Fewest data seeds of which a dip is tested: one is left out, and the others are two at least.
 FEWEST_SEEDS = 3
 
@@ -138,7 +140,7 @@ def sweep_accuracies(history: pd.DataFrame, layers: pd.DataFrame, sweeps: Mappin
     return found[columns].reset_index(drop=True)
 
 
-def dips(accuracies: pd.DataFrame, measure: str = "test_last") -> pd.DataFrame:
+def dips(accuracies: pd.DataFrame) -> pd.DataFrame:
     """`dip` of every sweep: a row for each combination of `SWEEP` that has at least three models.
 
     Model seeds of a data seed are averaged first, and a data seed counts where it has every model of the sweep.
@@ -150,25 +152,24 @@ def dips(accuracies: pd.DataFrame, measure: str = "test_last") -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns `SWEEP`; ``before``, ``bottom``, ``after``, the models of the dip of the mean, with
-        ``before_parameters`` and so on; ``drop, drop_low, drop_high, rise, rise_low, rise_high`` (fractions, null with
-        fewer than `FEWEST_SEEDS` data seeds), ``real`` (null there too), ``n`` (data seeds).
+        Columns `SWEEP`; ``before``, ``bottom``, ``after``, the models of the dip of the mean; ``drop, drop_low,
+        drop_high, rise, rise_low, rise_high`` (fractions, null with fewer than `FEWEST_SEEDS` data seeds), ``real``
+        (null there too), ``n`` (data seeds).
     """
     rows = []
-    for names, block in accuracies[accuracies["measure"] == measure].groupby(SWEEP, sort=False):
+    for names, block in accuracies[accuracies["measure"] == "test_last"].groupby(SWEEP, sort=False):
         wide = block.groupby(["data_seed", "parameters", "model"])["value"].mean().unstack(["parameters", "model"])
         wide = wide.sort_index(axis=1).dropna()
         if wide.shape[1] < 3 or wide.empty:
             continue
         found = dip(wide.to_numpy())
         row = dict(zip(SWEEP, names, strict=True))
-        for name, place in zip(("before", "bottom", "after"), found.places, strict=True):
-            row[f"{name}_parameters"], row[name] = wide.columns[place]
+        for name, place in zip(_PLACES, found.places, strict=True):
+            _, row[name] = wide.columns[place]
         for name in ("drop", "rise"):
             mean, low, high, n = getattr(found, name)
             row |= {name: mean, f"{name}_low": low, f"{name}_high": high, "n": n}
         rows.append(row | {"real": found.real})
-    places = [f"{name}{suffix}" for suffix in ("", "_parameters") for name in ("before", "bottom", "after")]
     depths = [f"{name}{suffix}" for name in ("drop", "rise") for suffix in ("", "_low", "_high")]
-    found = pd.DataFrame(rows, columns=[*SWEEP, *places, *depths, "real", "n"])
+    found = pd.DataFrame(rows, columns=[*SWEEP, *_PLACES, *depths, "real", "n"])
     return found.astype({**dict.fromkeys(depths, "float64"), "real": "boolean"})

@@ -78,11 +78,15 @@ def headline(
         a network trained from scratch on the labels that ``probe`` on ``layer`` gave the training examples.
     ``relabel_label_accuracy``
         the fraction of those labels that are the true ones.
+    ``rewind_none``, ``rewind_all_best``
+        what rewinding is held against: the final network with nothing put back, and with all layers put back to the
+        best saved epoch (oracle, validation), which is early stopping. They differ from ``model_final`` and
+        ``model_best_epoch`` where rewound networks are scored on fewer examples, have fewer epochs to choose from, or
+        have statistics of batch normalisation estimated anew. One row for each way with batch normalisation.
     ``rewind_alone_best``, ``rewind_prefix_best``, ``rewind_suffix_best``
-        the final network with one layer, its first or its last layers put back to their weights of a saved epoch, at
-        the best layer and epoch, found in each run for itself (oracle, validation). All layers together would be early
-        stopping and do not count; the last epoch, where nothing is put back, does. One row for each way with batch
-        normalisation.
+        the final network with one layer, its first or its last layers (never all) put back to their weights of a saved
+        epoch, at the best layer and epoch, found in each run for itself (oracle, validation). The last epoch, where
+        nothing is put back, counts too; ``layer`` is then "none". Their differences are to the two above.
     ``..._minus_model_final``, ``..._minus_model_best_epoch``
         paired difference within each run, in fractions (0.1 is ten percentage points), of every quantity of the final
         network, a probe or an intervention but those of the untrained network and of labels. What was chosen on
@@ -102,10 +106,10 @@ def headline(
         ``dataset, model, noise, level``; ``probe`` (null for the network, transfer, edit and rewind), ``fit_labels``
         (the labels that a probe or readout was fitted on), ``batch_norm`` (of a probe's features: running or example;
         of a rewound network: rewound, reestimated or none), ``bias``, ``edit_epoch``; ``quantity, choice``; ``layer``
-        (null for the network; ``"fc1 x 3, fc2 x 2"`` where runs chose different ones; of a rewound prefix the last
-        layer, of a suffix the first), ``epoch`` (mean over runs), ``mean, low, high`` (95 % Student t over data seeds;
-        bounds null where n = 1), ``n`` (data seeds), ``n_runs``. Sorted by level; datasets, models and noises in the
-        order of ``probes``.
+        (null for networks with no layer or all layers put back; ``"fc1 x 3, fc2 x 2"`` where runs chose different
+        ones; of a rewound prefix the last layer, of a suffix the first), ``epoch`` (mean over runs), ``mean, low,
+        high`` (95 % Student t over data seeds; bounds null where n = 1), ``n`` (data seeds), ``n_runs``. Sorted by
+        level; datasets, models and noises in the order of ``probes``.
 
     Raises
     ------
@@ -158,15 +162,16 @@ def _probes(probes: pd.DataFrame) -> Iterator[Measure]:
 
 
 def _differences(measure: Measure, final: Measure, stopped: list[Measure]) -> Iterator[Measure]:
-    quantity, choice, rows, names = measure
+    quantity, choice, rows, names, beside = measure
     if quantity in NOT_COMPARED:
         return
+    if beside is None:
+        beside = {early.choice: early.rows for early in stopped} | {"fixed": final.rows}
     if measure is not final:
-        yield Measure(f"{quantity}_minus_model_final", choice, minus(rows, final.rows), names)
-    for early in stopped:
-        if choice in ("fixed", early.choice):
-            compared = minus(rows, early.rows)
-            yield Measure(f"{quantity}_minus_model_best_epoch", early.choice, compared, names)
+        yield Measure(f"{quantity}_minus_model_final", choice, minus(rows, beside["fixed"]), names)
+    for how, early in beside.items():
+        if how != "fixed" and choice in ("fixed", how):
+            yield Measure(f"{quantity}_minus_model_best_epoch", how, minus(rows, early), names)
 
 
 def _check_same_end(final: pd.DataFrame, ends: pd.DataFrame, what: str) -> None:

@@ -13,6 +13,7 @@ from latentgen.summary.selection import (
     best,
     model_accuracy,
     rewind_accuracy,
+    rewinding_baselines,
     selections,
     transfer_accuracy,
     whole_sets,
@@ -20,12 +21,16 @@ from latentgen.summary.selection import (
 
 
 class Measure(NamedTuple):
-    """A quantity with one row per run: columns of the run, ``epoch``, ``value``, perhaps ``layer`` and ``depth``."""
+    """A quantity with one row per run: columns of the run, ``epoch``, ``value``, perhaps ``layer`` and ``depth``.
+
+    ``beside`` : rows by choice (fixed is the end) that it is compared with, where not with the history's own
+    """
 
     quantity: str
     choice: str
     rows: pd.DataFrame
     names: Mapping[str, Any]
+    beside: Mapping[str, pd.DataFrame] | None = None
 
 
 def measures(
@@ -78,13 +83,23 @@ def _relabel(relabel: pd.DataFrame) -> Iterator[Measure]:
 
 
 def _rewind(rewind: pd.DataFrame) -> Iterator[Measure]:
-    parts = rewind[~whole_sets(rewind)]
-    rows, held_out = rewind_accuracy(parts), rewind_accuracy(parts, view="validation")
-    for kind in REWOUND:
-        for batch_norm in REWIND_BATCH_NORM:
-            scored, given = (f[(f["kind"] == kind) & (f["batch_norm"] == batch_norm)] for f in (rows, held_out))
-            if scored.empty:
-                continue
-            for choice, selection in selections(scored, given):
+    for way in REWIND_BATCH_NORM:
+        of_way = rewind[rewind["batch_norm"] == way]
+        if rewind_accuracy(of_way).empty:
+            continue
+        names, beside = {"batch_norm": way}, rewinding_baselines(of_way)
+        for choice, rows in beside.items():
+            quantity = "rewind_none" if choice == "fixed" else "rewind_all_best"
+            yield Measure(quantity, choice, rows.drop(columns=["layer", "depth"]), names)
+        parts = of_way[~whole_sets(of_way)]
+        rows, held_out = rewind_accuracy(parts), rewind_accuracy(parts, view="validation")
+        for kind in REWOUND:
+            scored, given = (frame[frame["kind"] == kind] for frame in (rows, held_out))
+            for choice, selection in selections(scored, given) if len(scored) else ():
                 chosen = best(selection, scored, ["epoch", "layer"])
-                yield Measure(f"rewind_{kind}_best", choice, chosen, {"batch_norm": batch_norm})
+                # At the last epoch nothing is put back, whatever layer is named.
+                nothing = chosen["epoch"] == chosen["last_epoch"]
+                chosen = chosen.assign(
+                    layer=chosen["layer"].mask(nothing, "none"), depth=chosen["depth"].mask(nothing, -1)
+                )
+                yield Measure(f"rewind_{kind}_best", choice, chosen, names, beside)

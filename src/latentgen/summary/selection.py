@@ -8,7 +8,7 @@ from latentgen.summary.intervals import GRID_POINT, RUN, over_seeds
 
 #: Sets of layers that are rewound together, and ways with batch normalisation, in the order of tables and figures.
 REWOUND = ("alone", "prefix", "suffix")
-REWIND_BATCH_NORM = ("rewound", "reestimated", "none")
+REWIND_BATCH_NORM = ("reestimated", "rewound", "none")
 
 
 def probe_accuracy(
@@ -57,6 +57,22 @@ def whole_sets(rewind: pd.DataFrame) -> pd.Series:
     first, last = rewind["depth"] == depth.transform("min"), rewind["depth"] == depth.transform("max")
     kind = rewind["kind"]
     return (first | (kind == "prefix")) & (last | (kind == "suffix"))
+
+
+def rewinding_baselines(rewind: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """What rewinding is held against: the same networks with none or all layers put back, one row per run, by choice.
+
+    ``fixed`` is the end, where nothing is put back; ``oracle`` and, where labels are held out, ``validation`` are early
+    stopping: all layers put back to the saved epoch that is best. So both sides are scored on the same examples, have
+    the same saved epochs to choose from and treat running statistics alike.
+
+    ``rewind`` : of one way with batch normalisation
+    """
+    whole = rewind[whole_sets(rewind) & (rewind["kind"] == "prefix")]
+    rows, held_out = rewind_accuracy(whole), rewind_accuracy(whole, view="validation")
+    return {"fixed": at_end(rows)} | {
+        choice: best(epochs, rows, ["epoch"]) for choice, epochs in selections(rows, held_out)
+    }
 
 
 def at_end(rows: pd.DataFrame, within: Sequence[str] = RUN) -> pd.DataFrame:

@@ -10,8 +10,11 @@ from latentgen.summary.intervals import GRID_POINT
 #: Quantities of interventions that have a line of their own.
 _INTERVENTIONS = ("transfer_final", "edit_final", "edit_control_final", "relabel_final")
 
-#: Names of the sets of layers that are rewound, by their quantity, which has no value at the end.
-_REWOUND = {"rewind_alone_best": "one layer", "rewind_prefix_best": "first layers", "rewind_suffix_best": "last layers"}
+#: Names of the sets of layers that are rewound, by their quantity. The first stands beside what nothing is put back in.
+_REWOUND = {
+    **{"rewind_all_best": "none, all layers", "rewind_alone_best": "one layer"},
+    **{"rewind_prefix_best": "first layers", "rewind_suffix_best": "last layers"},
+}
 
 _NONE = "-"
 
@@ -38,7 +41,10 @@ def headline_text(frame: pd.DataFrame) -> str:
             lines.append("")
     notes = []
     if frame["quantity"].isin(_REWOUND).any():
-        notes = ["rewound: the model at its end with its best layers* (never all) put back to their best saved epoch*."]
+        notes = [
+            "rewound: the model at its end with no layer put back (end), or with all of them, or its best layers*, put",
+            "back to their best saved epoch*; differences of these to none and all, on the same examples.",
+        ]
     if (frame["batch_norm"] == "reestimated").any():
         notes.append("re-estimated: statistics of batch normalisation computed anew on training images after that.")
     lines += [
@@ -134,7 +140,8 @@ def _lines(point: pd.DataFrame) -> list[tuple[str, str, str, str, dict]]:
         own_best = "transfer_best_epoch" if row.quantity == "transfer_final" else ""
         lines.append((label, row.quantity, "fixed", own_best, names))
     for row in point[point["quantity"].isin(_REWOUND) & (point["choice"] == "oracle")].itertuples():
-        lines.append((intervention_label(row), "", "fixed", row.quantity, {"batch_norm": row.batch_norm}))
+        end = "rewind_none" if row.quantity == "rewind_all_best" else ""
+        lines.append((intervention_label(row), end, "fixed", row.quantity, {"batch_norm": row.batch_norm}))
     return lines
 
 
@@ -143,8 +150,9 @@ def intervention_label(row: Any) -> str:
 
     ``row`` : attributes ``quantity, bias, edit_epoch, probe, layer, batch_norm``
     """
-    if row.quantity in _REWOUND:
-        return f"rewound: {_REWOUND[row.quantity]}" + ", re-estimated" * (row.batch_norm == "reestimated")
+    if row.quantity.startswith("rewind"):
+        what = _REWOUND.get(row.quantity, _REWOUND["rewind_all_best"])
+        return f"rewound: {what}" + ", re-estimated" * (row.batch_norm == "reestimated")
     if row.quantity.startswith("transfer"):
         return f"transfer, {row.bias} bias"
     if row.quantity.startswith("edit_control"):

@@ -1,0 +1,135 @@
+"""Limits and ticks of y axes: intervals count, but do not flatten what they belong to."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+#: Characters of a tick's label that fit between two panels.
+_LONGEST = 4
+
+# Decades of a symmetric axis that are logarithmic, besides the one that its largest value has begun.
+_DECADES = 2
+
+_ZERO = {"color": "0.6", "linewidth": 0.6, "zorder": 1}
+
+
+def held(low: float, high: float, bounds: pd.DataFrame, least: float) -> tuple[float, float]:
+    """Limits that hold ``low`` to ``high``, and intervals up to half of that, but at least ``least``, to either side.
+
+    ``bounds`` : columns ``low, high``, the ends of the intervals
+    """
+    room = max((high - low) / 2, least)
+    # Of bounds that are null, as those of one seed are, the smaller and the larger is what is held anyway.
+    return max(low - room, min(low, bounds["low"].min())), min(high + room, max(high, bounds["high"].max()))
+
+
+def limits(points: pd.DataFrame, marks: Sequence[float]) -> tuple[float, float]:
+    """Limits that hold ``marks``, and of the intervals of ``points`` what `held` says."""
+    low, high = held(min(marks), max(marks), points, 0.05 * abs(max(marks)))
+    margin = 0.06 * (high - low) + 0.01 * abs(high)
+    return low - margin, high + margin
+
+
+def short_axis(points: pd.DataFrame, marks: Sequence[float], *, log: bool) -> Callable[[Axes], None]:
+    """Axis that holds ``marks``, a ``log`` one those that are positive, with labels that fit between two panels."""
+    if log:
+        bounds = points[["low", "high"]].astype(float)
+        low, high = limits(np.log10(bounds.where(bounds > 0)), np.log10([mark for mark in marks if mark > 0]))
+        low, high = 10 ** (low - 0.02), 10 ** (high + 0.02)
+    else:
+        low, high = limits(points, marks)
+
+    def dress(ax: Axes) -> None:
+        ax.set_yscale("log" if log else "linear")
+        ax.set_ylim(low, high)
+        ax.yaxis.set_minor_locator(NullLocator())
+        ax.yaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
+        ticks = _log_ticks(low, high) if log else []
+        ax.yaxis.set_major_locator(FixedLocator(ticks) if len(ticks) > 1 else _short_ticks(low, high))
+
+    return dress
+
+
+def _short_ticks(low: float, high: float) -> MaxNLocator:
+    """About five ticks, or as many fewer as it takes for their labels to be short."""
+    for most in (5, 4, 3, 2, 1):
+        locator = MaxNLocator(most, steps=[1, 2, 5, 10], min_n_ticks=1)
+        if all(len(f"{tick:g}") <= _LONGEST for tick in locator.tick_values(low, high) if low <= tick <= high):
+            break
+    return locator
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """At most five powers of ten, or, where there are fewer than two, multiples of them."""
+    for steps in ((1,), (1, 3), (1, 2, 5)):
+        ticks = LogLocator(subs=steps, numticks=100).tick_values(low, high)
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) > 1:
+            break
+    return ticks[:: -(-len(ticks) // 5)] if ticks else []
+
+
+def log_axis(points: pd.DataFrame, marks: Sequence[float] = ()) -> Callable[[Axes], None]:
+    """Logarithmic axis that holds the means and ``marks``, all positive, with ticks in powers of ten."""
+    means = np.log10([*points["mean"], *marks])
+    low, high = held(means.min(), means.max(), np.log10(points[["low", "high"]]), 0.15)
+    margin = 0.06 * (high - low) + 0.03
+    low, high = 10 ** (low - margin), 10 ** (high + margin)
+
+    def dress(ax: Axes) -> None:
+        ax.set_yscale("log")
+        ax.set_ylim(low, high)
+        _power_ticks(ax, _log_ticks(low, high))
+
+    return dress
+
+
+def symmetric_axis(points: pd.DataFrame) -> Callable[[Axes], None]:
+    """Axis symmetric about zero, logarithmic but between its ticks beside zero, where it is linear.
+
+    It holds all means, and intervals up to three times the largest of them.
+    """
+    largest = points["mean"].abs().max() or 1.0
+    bounds = points[["low", "high"]].abs().max(axis=None)
+    limit = 1.3 * np.fmax(largest, np.minimum(3 * largest, bounds))
+    exponent = int(np.floor(np.log10(largest)))
+
+    def dress(ax: Axes) -> None:
+        ax.set_yscale("symlog", linthresh=10.0 ** (exponent - _DECADES), linscale=0.9)
+        ax.set_ylim(-limit, limit)
+        decades = [10.0**k for k in range(exponent - _DECADES, exponent + 1)]
+        _power_ticks(ax, [*(-decade for decade in reversed(decades)), 0.0, *decades])
+        ax.axhline(0, **_ZERO)
+
+    return dress
+
+
+def cosine_axis(_points: pd.DataFrame) -> Callable[[Axes], None]:
+    """Axis from -1 to 1, with a line at zero."""
+
+    def dress(ax: Axes) -> None:
+        ax.set_ylim(-1.06, 1.06)
+        ax.set_yticks([-1, -0.5, 0, 0.5, 1])
+        ax.axhline(0, **_ZERO)
+
+    return dress
+
+
+def _power_ticks(ax: Axes, ticks: Sequence[float]) -> None:
+    ax.yaxis.set_major_locator(FixedLocator(ticks))
+    ax.yaxis.set_major_formatter(lambda tick, _: _power(tick))
+    ax.yaxis.set_minor_locator(NullLocator())
+    ax.yaxis.set_minor_formatter(NullFormatter())
+
+
+def _power(value: float) -> str:
+    """``value`` in powers of ten, as 3 x 10^-4 typeset."""
+    if value == 0:
+        return "0"
+    digit, exponent = f"{value:.0e}".split("e")
+    power = f"10^{{{int(exponent)}}}"
+    digit = {"1": "", "-1": "-"}.get(digit, rf"{digit}{{\cdot}}")
+    return f"${digit}{power}$"
