@@ -105,6 +105,7 @@ def undefined(results, **columns):
 
 
 def cell(geometry, probes=("masc",)):
+    geometry = geometry and {"layers": "all", **geometry}
     settings = {"geometry": geometry, "probes": {name: frames.SETTINGS[name] for name in probes}, "interventions": {}}
     return SimpleNamespace(settings=settings, model="mlp", declared_model={"factory": "mlp", "options": {}})
 

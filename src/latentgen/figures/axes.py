@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, LogLocator, MaxNLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, Locator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 #: Characters of a tick's label that fit between two panels.
 _LONGEST = 4
@@ -47,29 +47,34 @@ def short_axis(points: pd.DataFrame, marks: Sequence[float], *, log: bool) -> Ca
         ax.set_ylim(low, high)
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
-        ticks = _log_ticks(low, high) if log else []
-        ax.yaxis.set_major_locator(FixedLocator(ticks) if len(ticks) > 1 else _short_ticks(low, high))
+        # One label does not tell the scale of a logarithmic axis.
+        if not log or len(_within(locator := _log_locator(low, high), low, high)) < 2:
+            locator = _short_locator(low, high)
+        ax.yaxis.set_major_locator(locator)
 
     return dress
 
 
-def _short_ticks(low: float, high: float) -> MaxNLocator:
+def _within(locator: Locator, low: float, high: float) -> list[float]:
+    return [tick for tick in locator.tick_values(low, high) if low <= tick <= high]
+
+
+def _short_locator(low: float, high: float) -> MaxNLocator:
     """About five ticks, or as many fewer as it takes for their labels to be short."""
     for most in (5, 4, 3, 2, 1):
         locator = MaxNLocator(most, steps=[1, 2, 5, 10], min_n_ticks=1)
-        if all(len(f"{tick:g}") <= _LONGEST for tick in locator.tick_values(low, high) if low <= tick <= high):
+        if all(len(f"{tick:g}") <= _LONGEST for tick in _within(locator, low, high)):
             break
     return locator
 
 
-def _log_ticks(low: float, high: float) -> list[float]:
-    """At most five powers of ten, or, where there are fewer than two, multiples of them."""
+def _log_locator(low: float, high: float) -> LogLocator:
+    """Powers of ten, or, where there are fewer than two, multiples of them."""
     for steps in ((1,), (1, 3), (1, 2, 5)):
-        ticks = LogLocator(subs=steps, numticks=100).tick_values(low, high)
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) > 1:
+        locator = LogLocator(subs=steps)
+        if len(_within(locator, low, high)) > 1:
             break
-    return ticks[:: -(-len(ticks) // 5)] if ticks else []
+    return locator
 
 
 def log_axis(points: pd.DataFrame, marks: Sequence[float] = ()) -> Callable[[Axes], None]:
@@ -82,7 +87,10 @@ def log_axis(points: pd.DataFrame, marks: Sequence[float] = ()) -> Callable[[Axe
     def dress(ax: Axes) -> None:
         ax.set_yscale("log")
         ax.set_ylim(low, high)
-        _power_ticks(ax, _log_ticks(low, high))
+        locator = _log_locator(low, high)
+        locator.set_params(numticks=100)
+        ticks = _within(locator, low, high)
+        _power_ticks(ax, ticks[:: -(-len(ticks) // 5) or 1])
 
     return dress
 

@@ -32,10 +32,10 @@ class Line(NamedTuple):
     below: float
 
 
-def in_lines(levels: Sequence[float], columns: int) -> Iterator[Sequence[float]]:
-    """The levels, ``columns`` to a line."""
-    for start in range(0, len(levels), columns):
-        yield levels[start : start + columns]
+def in_lines(items: Sequence[Any], columns: int) -> Iterator[Sequence[Any]]:
+    """The items, levels as a rule, ``columns`` to a line."""
+    for start in range(0, len(items), columns):
+        yield items[start : start + columns]
 
 
 def page(

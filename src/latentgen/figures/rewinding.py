@@ -36,7 +36,7 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
     rewind = rewinds.rows(results)
     rewind = rewind[rewind["batch_norm"] == rewind["batch_norm"].groupby([rewind[c] for c in PAIR]).transform(_first)]
     shown = rewind["view"] == "test" if name == "fig20" else rewind["view"].isin(_VIEWS) & (rewind["kind"] == "suffix")
-    table = _table(results, rewind[shown])
+    table = _table(results, rewind[shown], rewinds.networks(rewind))
     footer = _footer(name, results, rewind[shown], table)
     return _figure(name, table, footer), table
 
@@ -46,7 +46,7 @@ def _first(batch_norm: pd.Series) -> str:
     return next(way for way in rewinds.LOOKS if (batch_norm == way).any())
 
 
-def _table(results: Results, rewind: pd.DataFrame) -> pd.DataFrame:
+def _table(results: Results, rewind: pd.DataFrame, own: dict[str, pd.DataFrame]) -> pd.DataFrame:
     by = [*GRID_POINT, *_BY]
     saved = averages.over_epochs(rewind[rewind["weights"] == "saved"], by).assign(weights="saved")
     redrawn = summary.over_seeds(rewinds.redrawn(rewind), by)
@@ -57,16 +57,18 @@ def _table(results: Results, rewind: pd.DataFrame) -> pd.DataFrame:
     there = maps[(maps["view"] == "test") & (maps["weights"] == "saved") & ~maps["whole"]]
     there = there.rename(columns={"mean": "value"})
     place = [*GRID_POINT, "kind", "layer", "epoch"]
-    chosen = best(there, there, ["epoch", "layer"], [*GRID_POINT, "kind"])[place].assign(weights="saved", best=True)
+    chosen = best(there, there, ["epoch", "layer"], [*GRID_POINT, "kind"])
+    # At the last epoch nothing is put back, whatever layer is named.
+    last = there.groupby(GRID_POINT, as_index=False)["epoch"].max().rename(columns={"epoch": "last"})
+    chosen = chosen.merge(last, on=GRID_POINT).query("epoch < last")[place].assign(weights="saved", best=True)
     maps = maps.merge(chosen, on=[*place, "weights"], how="left").rename(columns={"kind": "series"})
     maps["best"] = maps["best"].eq(True)
-    parts = [maps.assign(choice="fixed"), *_networks(results, rewind)]
+    parts = [maps.assign(choice="fixed"), *_networks(own)]
     return rewinds.tidy(pd.concat(parts, ignore_index=True).assign(metric="accuracy"), results, COLUMNS, _VIEWS)
 
 
-def _networks(results: Results, rewind: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The networks' own rows, at their ends and their best epochs."""
-    own = rewinds.networks(results, rewind)
+def _networks(own: dict[str, pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """Rows of the networks with none and all layers put back, at their ends and their best epochs."""
     for choice in ("fixed", "oracle"):
         said = {"epoch": ("epoch", "mean")}
         if choice == "oracle":
@@ -109,7 +111,7 @@ def _norm(block: pd.DataFrame) -> Normalize:
 
 def _title(points: pd.DataFrame, own: pd.DataFrame | None, what: str) -> str:
     """Three lines; ``own``, the network's rows, set early stopping beside the ring."""
-    values = [f"ring {100 * value:.1f}\xa0%" for value in points.loc[points["best"], "mean"]]
+    values = [f"ring {100 * value:.1f}\xa0%" for value in points.loc[points["best"], "mean"]] or ["nothing gained"]
     if own is not None:
         values.append(f"early stopping {100 * own.loc[own['choice'] == 'oracle', 'mean'].iloc[0]:.1f}\xa0%")
     n = panels.spanned(points["n"])
@@ -149,8 +151,8 @@ def _footer(name: str, results: Results, rewind: pd.DataFrame, table: pd.DataFra
         "Beyond the white line all layers are put back: the network at that epoch, which is no rewinding but early "
         "stopping, and no candidate for the ring.",
         "Ring: the highest mean test accuracy of a map, one choice for all runs; early stopping: the network at its "
-        "best epoch, in each run. Both are oracles, chosen on test data, the ring out of layers and saved epochs, "
-        "early stopping out of all epochs.",
+        "best saved epoch, in each run. Both are oracles, chosen on test data, the ring out of layers and epochs, "
+        "early stopping out of epochs alone, so that the ring gains more by chance.",
         *rewinds.batch_norms(rewind, results.rewind),
     ]
     if table["carried"].any():

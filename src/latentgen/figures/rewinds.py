@@ -9,7 +9,7 @@ from latentgen.figures import panels, style
 from latentgen.figures.results import Results
 from latentgen.figures.tidy import in_order
 from latentgen.summary import GRID_POINT, RUN
-from latentgen.summary.selection import REWIND_BATCH_NORM, REWOUND, at_end, best, selections
+from latentgen.summary.selection import REWIND_BATCH_NORM, REWOUND, rewinding_baselines
 
 #: What each set of layers is called in titles.
 KINDS = {"alone": "one layer", "prefix": "all layers up to one", "suffix": "all layers from one on"}
@@ -20,8 +20,11 @@ LOOKS = {way: style.series_style(turn % 2)["color"] for turn, way in enumerate(R
 NAMES = {"rewound": "statistics rewound", "reestimated": "statistics re-estimated", "none": "no batch normalisation"}
 
 _WAYS = {
-    "rewound": "Running statistics of batch normalisation are put back with their layer.",
-    "reestimated": "Re-estimated: running statistics are computed anew on training images after that.",
+    "reestimated": "Running statistics of batch normalisation are estimated anew on training images after that.",
+    "rewound": (
+        "Running statistics of batch normalisation that go with their layer (rewound) leave the layers behind with "
+        "those of other inputs: accuracy may fall for that reason alone."
+    ),
 }
 
 
@@ -45,23 +48,14 @@ def redrawn(rewind: pd.DataFrame) -> pd.DataFrame:
     return rewind[rewind["weights"] == "redrawn"].groupby(names, as_index=False)["value"].mean()
 
 
-def networks(results: Results, rewind: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Test accuracies of the runs of ``rewind`` themselves, a row for each, by choice.
+def networks(rewind: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Test accuracies of the same networks with none and all layers put back, a row for each run and way, by choice.
 
-    ``fixed`` is the end, ``oracle`` and, where labels are held out, ``validation`` the best epoch of all that were
-    measured. Raises ``ValueError`` where the history lacks a run.
+    See `latentgen.summary.selection.rewinding_baselines`.
     """
-    runs = rewind[RUN].drop_duplicates()
-    own = summary.model_accuracy(results.history).merge(runs, on=RUN)
-    held_out = summary.model_accuracy(results.history, split="validation", labels="given").merge(runs, on=RUN)
-    lacking = len(runs) - len(own[RUN].drop_duplicates())
-    if lacking:
-        raise ValueError(
-            f"the history table holds no test accuracy of {lacking} of the rewound runs; make both tables of one grid"
-        )
-    return {"fixed": at_end(own)} | {
-        choice: best(epochs, own, ["epoch"]) for choice, epochs in selections(own, held_out)
-    }
+    ways = [rewinding_baselines(of_way) for _, of_way in rewind.groupby("batch_norm", sort=False)]
+    choices = [choice for choice in ("fixed", "oracle", "validation") if any(choice in way for way in ways)]
+    return {choice: pd.concat([way[choice] for way in ways if choice in way]) for choice in choices}
 
 
 def tidy(table: pd.DataFrame, results: Results, columns: Sequence[str], firsts: Sequence[str]) -> pd.DataFrame:
@@ -90,15 +84,18 @@ def seeds(table: pd.DataFrame) -> list[str]:
 
 
 def sizes(results: Results, rewind: pd.DataFrame) -> list[str]:
-    """Sentence on numbers of examples where rewound networks are scored on fewer than the networks themselves."""
-    of_rewound = rewind[rewind["view"] == "test"].groupby(RUN)["n"].max()
-    of_networks = summary.model_accuracy(results.history).groupby(RUN)["n"].max().reindex(of_rewound.index)
-    if (of_rewound == of_networks).all():
-        return []
-    return [
-        f"Rewound networks are scored on {panels.spanned(of_rewound)} test examples, drawn once for a data seed, the "
-        f"networks themselves on {panels.spanned(of_networks)}."
-    ]
+    """Sentence on numbers of examples where rewound networks are scored on fewer than there are."""
+    counts = []
+    for name, views, (split, labels) in (
+        ("test", ["test"], ("test", "true")),
+        ("training", ["unpermuted", "permuted"], ("train", "given")),
+    ):
+        of_views = rewind[rewind["view"].isin(views)].groupby([*RUN, "view"])["n"].max().groupby(RUN).sum()
+        own = summary.model_accuracy(results.history, split=split, labels=labels).groupby(RUN)["n"].max()
+        own = own.reindex(of_views.index)
+        if (of_views < own).any():
+            counts.append(f"{panels.spanned(of_views)} of {panels.spanned(own)} {name}")
+    return [f"Scored on {' and '.join(counts)} examples, drawn once for a data seed."] if counts else []
 
 
 def batch_norms(shown: pd.DataFrame, every: pd.DataFrame) -> list[str]:
@@ -108,7 +105,7 @@ def batch_norms(shown: pd.DataFrame, every: pd.DataFrame) -> list[str]:
     if text and "none" in ways:
         text = ["Where a network has batch normalisation: " + text[0][0].lower() + text[0][1:], *text[1:]]
     if set(every["batch_norm"]) - ways:
-        text.append("Statistics estimated anew are left to Figure 22.")
+        text.append("Statistics that go with their layer are left to Figure 22.")
     return text
 
 

@@ -51,7 +51,7 @@ _LINES = {
 }
 _LABELS = {
     ("model", "fixed"): "network at its end",
-    ("model", "oracle"): "early stopping (oracle)",
+    ("model", "oracle"): "all layers put back: early stopping (oracle)",
     ("model", "validation"): "early stopping on held-out noisy labels",
     ("transfer", "fixed"): "weight transfer at the end, zero bias",
 }
@@ -84,14 +84,14 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def _table(results: Results, rewind: pd.DataFrame) -> pd.DataFrame:
-    own = rewinds.networks(results, rewind)
+    own = rewinds.networks(rewind)
     parts = [
-        _summarised(runs, [], own).assign(
+        _summarised(runs, ["batch_norm"], own).assign(
             series="model", at="end" if choice == "fixed" else "best epoch", choice=choice
         )
         for choice, runs in own.items()
     ]
-    parts.append(_transferred(results, rewind, own))
+    parts.append(_transferred(results, rewind))
     proper = rewind[~whole_sets(rewind)]
     saved, held_out = rewind_accuracy(proper), rewind_accuracy(proper, view="validation")
     for choice, selection in selections(saved, held_out):
@@ -107,20 +107,25 @@ def _table(results: Results, rewind: pd.DataFrame) -> pd.DataFrame:
     return rewinds.tidy(table.assign(view="test", metric="accuracy"), results, COLUMNS, _SERIES)
 
 
-def _transferred(results: Results, rewind: pd.DataFrame, own: dict[str, pd.DataFrame]) -> pd.DataFrame:
+def _transferred(results: Results, rewind: pd.DataFrame) -> pd.DataFrame:
+    """Weight transfer, on all test examples and with the network's own statistics; so it has no paired difference."""
     rows = transfer_accuracy(results.transfer[results.transfer["bias"] == "zero"])
     rows = at_end(rows.merge(rewind[RUN].drop_duplicates(), on=RUN))
-    return _summarised(rows, [], own).assign(series="transfer", at="end", choice="fixed", bias="zero")
+    return _summarised(rows, [], {}).assign(series="transfer", at="end", choice="fixed", bias="zero")
 
 
 def _summarised(rows: pd.DataFrame, by: Sequence[str], own: dict[str, pd.DataFrame], choice: str = "oracle"):
-    """Means over data seeds, mean epochs, and paired differences to early stopping by ``choice``, if there is one."""
+    """Means over data seeds, mean epochs, and paired differences to early stopping by ``choice``, if there is one.
+
+    ``own`` : networks by choice, of the same ways with batch normalisation
+    """
     by = [*GRID_POINT, *by]
     table = summary.over_seeds(rows, by).merge(rows.groupby(by, as_index=False)["epoch"].mean(), on=by)
     if choice not in own:
         return table
-    early = own[choice][[*RUN, "value"]].rename(columns={"value": "early"})
-    gaps = rows.merge(early, on=RUN, validate="many_to_one")
+    alike = [*RUN, "batch_norm"]
+    early = own[choice][[*alike, "value"]].rename(columns={"value": "early"})
+    gaps = rows.merge(early, on=alike, validate="many_to_one")
     gaps = summary.over_seeds(gaps.assign(value=gaps["value"] - gaps["early"]), by)
     columns = {"mean": "diff", "low": "diff_low", "high": "diff_high"}
     return table.merge(gaps.rename(columns=columns)[[*by, *columns.values()]], on=by)
@@ -128,7 +133,7 @@ def _summarised(rows: pd.DataFrame, by: Sequence[str], own: dict[str, pd.DataFra
 
 def _figure(table: pd.DataFrame, chance: dict[str, float], footer: Sequence[str]) -> Figure:
     names, room = layout.names(table, 1.2)
-    longest = max(style.text_width(layer) for layer in table["layer"].dropna())
+    longest = max((style.text_width(layer) for layer in table["layer"].dropna()), default=0.0)
     left = 0.15 + longest + room
     initial = table["at"].isin(["initialisation", "redrawn"]).any()
     lines = []
@@ -168,8 +173,10 @@ def _panel(ax: Axes, cell: _Cell) -> None:
     place = {layer: -row for row, layer in enumerate(cell.layers)}
     for y in list(place.values())[1:]:
         ax.axhline(y + 0.5, color="0.88", linewidth=0.5, zorder=0)
+    several = cell.lines["batch_norm"].nunique() > 1
     for row in cell.lines.itertuples():
-        ax.axvline(100 * row.mean, **_LINES[row.series, row.choice])
+        colour = {"color": rewinds.LOOKS[row.batch_norm]} if several and row.series == "model" else {}
+        ax.axvline(100 * row.mean, **_LINES[row.series, row.choice] | colour)
     if cell.chance is not None:
         ax.axvline(100 * cell.chance, **_CHANCE)
     series = list(cell.marks.groupby(["batch_norm", "at", "choice"]))
@@ -220,7 +227,7 @@ def _footer(table: pd.DataFrame, results: Results, rewind: pd.DataFrame) -> list
         "back to a saved epoch: that layer alone, all up to it, or all from it on. Not all layers, which is early "
         "stopping. Layers from the input side (top) to the output.",
         "Hollow: the best saved epoch of that layer, found in each run on test data (an oracle), the last epoch, at "
-        "which nothing is put back, included; early stopping chooses among all epochs.",
+        "which nothing is put back, included. Early stopping chooses among the same epochs, on the same examples.",
     ]
     if ("best epoch", "validation") in set(zip(table["at"], table["choice"], strict=True)):
         text.append("Triangles and the solid line: chosen in each run on held-out noisy labels.")
@@ -229,6 +236,10 @@ def _footer(table: pd.DataFrame, results: Results, rewind: pd.DataFrame) -> list
     if (table["at"] == "redrawn").any():
         text.append(f"Redrawn: mean over {rewinds.draws(rewind)}.")
     text += rewinds.batch_norms(rewind, rewind)
+    if table["batch_norm"].dropna().nunique() > 1:
+        text.append("Networks of each way have lines of its colour.")
+    if (table["series"] == "transfer").any():
+        text.append("Weight transfer is scored on all test examples, with the network's own statistics.")
     text += layout.seeds(table, "bars")
     text += rewinds.sizes(results, rewind)
     text.append("Lines have intervals too, which the table has beside paired differences to early stopping.")
