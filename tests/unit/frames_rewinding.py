@@ -27,7 +27,8 @@ def results(pairs=(("digits", "mlp"),), *, batch_norms=("rewound",), redraws=2, 
 def rewind(history, batch_norms=("rewound",), redraws=2, seed=2):
     """Table rewind of the runs of ``history``: the later a layer, the more of what was lost comes back with it.
 
-    All layers at an epoch are the network at that epoch; at the last epoch nothing is put back.
+    All layers at an epoch are the network at that epoch, at the last epoch nothing is put back; where statistics are
+    estimated anew, both differ a little from the history.
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -37,6 +38,10 @@ def rewind(history, batch_norms=("rewound",), redraws=2, seed=2):
         own = {key: of["value"].to_dict() for key, of in run.set_index("epoch").groupby(["split", "labels"])}
         saved, offset = sorted(own["train", "given"]), rng.normal(0, 0.005)
         ways = batch_norms if names["model"] in NORMALISED else ("none",)
+        curves = {way: _views(own, names["level"], offset) for way in ways}
+        for view, curve in curves.get("reestimated", {}).items():
+            curves["reestimated"][view] = {epoch: curve[epoch] + rng.normal(0, 0.02) for epoch in saved}
+        n = _sizes(names["level"])
         for batch_norm, kind, (place, layer) in product(ways, KINDS, enumerate(WEIGHTS[names["model"]])):
             layers = len(WEIGHTS[names["model"]])
             share = _share(kind, place, layers)
@@ -49,13 +54,12 @@ def rewind(history, batch_norms=("rewound",), redraws=2, seed=2):
             for epoch, weights, draw in cells:
                 cell = {**names, **named, "epoch": epoch, "weights": weights, "draw": draw}
                 mixed = 0 < share < 1 and epoch < saved[-1]
-                for view, curve in _views(own, names["level"], offset).items():
+                for view, curve in curves[batch_norm].items():
                     value = (1 - share) * curve[saved[-1]] + share * curve[epoch]
                     if mixed or weights == "redrawn":
                         value += rng.normal(0, 0.01) - 0.02 * (batch_norm == "rewound")
-                    empty = view in ("permuted", "restored") and names["level"] == 0
-                    value = None if empty else float(np.clip(value, 0, 1))
-                    rows.append({**cell, "view": view, "value": value, "n": 0 if empty else 450})
+                    value = float(np.clip(value, 0, 1)) if n[view] else None
+                    rows.append({**cell, "view": view, "value": value, "n": n[view]})
     table = pd.DataFrame(rows)[tables.REWIND.names]
     return table.astype({"value": float, "draw": "Int64"})
 
@@ -65,6 +69,12 @@ def _share(kind, place, layers):
     reach = ((np.arange(layers) + 1) / layers) ** 2 / sum(((np.arange(layers) + 1) / layers) ** 2)
     within = {"alone": slice(place, place + 1), "prefix": slice(0, place + 1), "suffix": slice(place, None)}[kind]
     return float(reach[within].sum())
+
+
+def _sizes(level, n=450):
+    """Numbers of examples by view, all that the history has."""
+    wrong = round(0.9 * level * n)
+    return {"test": n, "unpermuted": n - wrong, "permuted": wrong, "restored": wrong, "validation": n}
 
 
 def _views(own, level, offset):

@@ -1,6 +1,7 @@
 """Figure 25."""
 
 import re
+from dataclasses import replace
 from itertools import product
 
 import drawn
@@ -229,13 +230,23 @@ def test_a_sweep_of_too_few_models_is_left_out_and_named_where_it_is_all():
 # --- which models make a sweep --------------------------------------------------------------------
 
 
+def test_a_sweep_is_named_by_the_smallest_and_the_largest_that_have_runs(dipping):
+    spare = {"mlp-1": {"factory": "mlp", "options": {"widths": [1]}}}
+    results, _, drawn_table = dipping
+    backwards = dict(reversed((spare | dict(results.models)).items()))
+    _, table = figures.draw("fig25", replace(results, models=backwards))
+    pd.testing.assert_frame_equal(table, drawn_table)
+
+
 def test_sweeps_are_of_models_that_differ_in_width_alone():
     models = sweep(widths=(4, 8, 16)) | {
         "deep": {"factory": "mlp", "options": {"widths": [4], "dropout": 0.5}},
         "net-1": {"factory": "resnet18", "options": {"width": 1}},
         "net-2": {"factory": "resnet18", "options": {"width": 2}},
-        "plain": {"factory": "resnet18", "options": {}},  # the factory's own width
+        "net-3": {"factory": "resnet18", "options": {"width": 3}},
+        "plain": {"factory": "resnet18", "options": {}},  # how wide is not said
+        "two-layers": {"factory": "mlp", "options": {"widths": [4, 4]}},
         "vgg": {"factory": "vgg16", "options": {"width": 4}},
     }
-    assert catalogue.sweeps(models) == [["mlp-4", "mlp-8", "mlp-16"], ["net-1", "net-2", "plain"]]
+    assert catalogue.sweeps(models) == [["mlp-4", "mlp-8", "mlp-16"], ["net-1", "net-2", "net-3"]]
     assert catalogue.sweeps({name: models[name] for name in ("mlp-4", "mlp-8", "deep", "net-1")}) == []

@@ -48,7 +48,7 @@ def short_axis(points: pd.DataFrame, marks: Sequence[float], *, log: bool) -> Ca
         ax.yaxis.set_minor_locator(NullLocator())
         ax.yaxis.set_major_formatter(lambda tick, _: f"{tick:g}")
         # One label does not tell the scale of a logarithmic axis.
-        if not log or len(_within(locator := _log_locator(low, high), low, high)) < 2:
+        if not log or len(_within(locator := log_locator(low, high), low, high)) < 2:
             locator = _short_locator(low, high)
         ax.yaxis.set_major_locator(locator)
 
@@ -68,8 +68,8 @@ def _short_locator(low: float, high: float) -> MaxNLocator:
     return locator
 
 
-def _log_locator(low: float, high: float) -> LogLocator:
-    """Powers of ten, or, where there are fewer than two, multiples of them."""
+def log_locator(low: float, high: float) -> LogLocator:
+    """Powers of ten on an axis from ``low`` to ``high``, or, where there are fewer than two, multiples of them."""
     for steps in ((1,), (1, 3), (1, 2, 5)):
         locator = LogLocator(subs=steps)
         if len(_within(locator, low, high)) > 1:
@@ -87,7 +87,7 @@ def log_axis(points: pd.DataFrame, marks: Sequence[float] = ()) -> Callable[[Axe
     def dress(ax: Axes) -> None:
         ax.set_yscale("log")
         ax.set_ylim(low, high)
-        locator = _log_locator(low, high)
+        locator = log_locator(low, high)
         locator.set_params(numticks=100)
         ticks = _within(locator, low, high)
         _power_ticks(ax, ticks[:: -(-len(ticks) // 5) or 1])

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from latentgen.figures import axes, layout, panels, style
 from latentgen.figures.foot import LINE
@@ -129,9 +129,13 @@ def _panel(ax: Axes, cell: _Cell) -> None:
     for size, look in zip(_sizes(cell.block), _SIZES.values(), strict=True):
         if low <= size <= high:
             ax.axvline(size, **look, zorder=1)
-    ax.set_ylim(layout.limits(cell.points) if accuracy else axes.limits(cell.points, cell.points["mean"]))
-    ax.yaxis.set_major_locator(MaxNLocator(5 if cell.panel == "test" else 3, steps=[1, 2, 5, 10]))
-    ax.xaxis.set_major_locator(LogLocator())
+    if cell.panel == "radius":
+        # Of a class whose centre all but vanishes with the axes it is far above the others.
+        axes.short_axis(cell.points, cell.points["mean"], log=True)(ax)
+    else:
+        ax.set_ylim(layout.limits(cell.points) if accuracy else axes.limits(cell.points, cell.points["mean"]))
+        ax.yaxis.set_major_locator(MaxNLocator(5 if cell.panel == "test" else 3, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_locator(axes.log_locator(*ax.get_xlim()))
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.tick_params(axis="x", which="minor", length=1.4, width=0.4)
     ax.tick_params(labelbottom=cell.bottom)
@@ -189,8 +193,8 @@ def _footer(table: pd.DataFrame, results: Results) -> list[str]:
         of_test = results.geometry[results.geometry["model"].isin(deep["model"]) & (results.geometry["view"] == "test")]
         classes, points = (panels.spanned(of_test[column]) for column in ("classes", "points"))
         text.append(
-            f"Radius and dimension, on the last probed layer ({layers}): mean-field theory of the manifolds of "
-            f"{classes} classes, {points} test examples of each, after the axes that class centres share are removed; "
-            "best epoch: of those measured. The theory is one of many classes: of few, its values are indicative."
+            f"Radius (logarithmic) and dimension, on the last probed layer ({layers}): mean-field theory of the "
+            f"manifolds of {classes} classes, {points} test examples of each, after the axes that class centres share "
+            "are removed; best epoch: of those measured. The theory is one of many classes: of few, its values are indicative."
         )
     return text

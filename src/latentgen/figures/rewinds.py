@@ -92,7 +92,7 @@ def sizes(results: Results, rewind: pd.DataFrame) -> list[str]:
     ):
         of_views = rewind[rewind["view"].isin(views)].groupby([*RUN, "view"])["n"].max().groupby(RUN).sum()
         own = summary.model_accuracy(results.history, split=split, labels=labels).groupby(RUN)["n"].max()
-        own = own.reindex(of_views.index)
+        of_views, own = of_views.align(own, join="inner")
         if (of_views < own).any():
             counts.append(f"{panels.spanned(of_views)} of {panels.spanned(own)} {name}")
     return [f"Scored on {' and '.join(counts)} examples, drawn once for a data seed."] if counts else []

@@ -236,11 +236,11 @@ def _footer(table: pd.DataFrame, results: Results, rewind: pd.DataFrame) -> list
     if (table["at"] == "redrawn").any():
         text.append(f"Redrawn: mean over {rewinds.draws(rewind)}.")
     text += rewinds.batch_norms(rewind, rewind)
-    if table["batch_norm"].dropna().nunique() > 1:
+    if table.groupby(GRID_POINT)["batch_norm"].nunique().max() > 1:
         text.append("Networks of each way have lines of its colour.")
     if (table["series"] == "transfer").any():
         text.append("Weight transfer is scored on all test examples, with the network's own statistics.")
     text += layout.seeds(table, "bars")
-    text += rewinds.sizes(results, rewind)
+    text += rewinds.sizes(results, rewind[rewind["view"] == "test"])
     text.append("Lines have intervals too, which the table has beside paired differences to early stopping.")
     return text

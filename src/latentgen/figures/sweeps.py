@@ -37,7 +37,12 @@ def by_size(results: Results) -> pd.DataFrame:
     where ``results.chance`` lacks the data set. Raises ``ValueError`` where no three networks of a sweep have runs,
     or a table lacks what belongs to them.
     """
-    sweeps = {f"{names[0]} to {names[-1]}": names for names in catalogue.sweeps(results.models)}
+    sizes = results.layers.groupby("model")["parameters"].sum()
+    sweeps = {}
+    for names in catalogue.sweeps(results.models):
+        run = sorted(set(names) & set(results.history["model"]), key=lambda name: sizes.get(name, 0))
+        if run:
+            sweeps[f"{run[0]} to {run[-1]}"] = run
     history = results.history[results.history["model"].isin([model for names in sweeps.values() for model in names])]
     if history.empty:
         raise ValueError(
