@@ -136,6 +136,8 @@ def _figure(table: pd.DataFrame, chance: dict[str, float], footer: Sequence[str]
     longest = max((style.text_width(layer) for layer in table["layer"].dropna()), default=0.0)
     left = 0.15 + longest + room
     initial = table["at"].isin(["initialisation", "redrawn"]).any()
+    # Other panels seldom reach down to chance.
+    chance = chance if initial else {}
     lines = []
     for point, block in table.groupby(GRID_POINT, sort=False):
         drawn = block[block["layer"].isna()]
