@@ -195,6 +195,7 @@ def _footer(table: pd.DataFrame, results: Results) -> list[str]:
         text.append(
             f"Radius (logarithmic) and dimension, on the last probed layer ({layers}): mean-field theory of the "
             f"manifolds of {classes} classes, {points} test examples of each, after the axes that class centres share "
-            "are removed; best epoch: of those measured. The theory is one of many classes: of few, its values are indicative."
+            "are removed; best epoch: of those measured. The theory is one of many classes: of few, its values are "
+            "indicative."
         )
     return text
