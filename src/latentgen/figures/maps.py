@@ -67,7 +67,7 @@ def _footer(table: pd.DataFrame, several: bool, left_out: int) -> list[str]:
     moving = " and ".join(_NAMES[method] for method in methods if method != "pca")
     if moving:
         text.append(
-            f"{moving}: started from the map before, at first from principal components; sizes of clusters and "
+            f"{moving}: started from the arrangement before, at first from principal components; sizes of clusters and "
             "distances between them mean little."
         )
     text += [
