@@ -118,6 +118,9 @@ def test_a_grid_draws_what_its_cells_have_geometry_for():
     assert available(cell({"simulated": None})) == ["fig16", "fig17", "fig19"]
     assert available(cell({"simulated": {"epochs": ["last"]}})) == NAMES
     assert available(cell({"simulated": None}, ["velpic"])) == ["fig16", "fig17"]
+    # One layer makes no figure by layer.
+    assert available(cell({"simulated": None, "layers": "last"})) == ["fig19"]
+    assert available(cell({"simulated": None, "layers": ["fc1", "fc2"]})) == ["fig16", "fig17", "fig19"]
     # Probe and geometry of different networks have nothing to say of one another.
     assert available(cell(None), cell({"simulated": None}, ["velpic"])) == ["fig16", "fig17"]
 
