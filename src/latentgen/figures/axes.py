@@ -7,13 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, Locator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
+from latentgen.figures import style
+
 #: Characters of a tick's label that fit between two panels.
 _LONGEST = 4
 
 # Decades of a symmetric axis that are logarithmic, besides the one that its largest value has begun.
 _DECADES = 2
-
-_ZERO = {"color": "0.6", "linewidth": 0.6, "zorder": 1}
 
 
 def held(low: float, high: float, bounds: pd.DataFrame, least: float) -> tuple[float, float]:
@@ -110,7 +110,7 @@ def symmetric_axis(points: pd.DataFrame) -> Callable[[Axes], None]:
         ax.set_ylim(-limit, limit)
         decades = [10.0**k for k in range(exponent - _DECADES, exponent + 1)]
         _power_ticks(ax, [*(-decade for decade in reversed(decades)), 0.0, *decades])
-        ax.axhline(0, **_ZERO)
+        ax.axhline(0, **style.REFERENCE)
 
     return dress
 
@@ -121,7 +121,7 @@ def cosine_axis(_points: pd.DataFrame) -> Callable[[Axes], None]:
     def dress(ax: Axes) -> None:
         ax.set_ylim(-1.06, 1.06)
         ax.set_yticks([-1, -0.5, 0, 0.5, 1])
-        ax.axhline(0, **_ZERO)
+        ax.axhline(0, **style.REFERENCE)
 
     return dress
 

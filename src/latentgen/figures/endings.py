@@ -32,7 +32,6 @@ _NETWORK = {
         "label": "model, best epoch (oracle)",
     },
 }
-_CHANCE = {"color": "0.6", "linewidth": 0.6, "zorder": 1}
 _UNTRAINED = {"linestyle": "", "markerfacecolor": "white", "markeredgewidth": 0.6, "markersize": 2.6}
 
 #: Turns of `style.series_style` whose colours stand out from white paper as thin lines.
@@ -217,7 +216,7 @@ def _panel(ax: Axes, cell: _Cell, looks: Mapping[str, _Look], chance: Mapping[st
             ax.axhspan(100 * own["low"], 100 * own["high"], color="black", alpha=0.08, linewidth=0, zorder=0)
             ax.axhline(100 * own["mean"], **look)
         if guessed := _guessed(points, chance):
-            ax.axhline(guessed, **_CHANCE)
+            ax.axhline(guessed, **style.REFERENCE)
         ax.set_ylim(layout.limits(points))
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
     else:

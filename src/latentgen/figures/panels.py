@@ -24,7 +24,6 @@ _MOST_COLUMNS = 6
 CURVE = {"linewidth": 0.9, "zorder": 2, "markersize": 2.6, "markeredgewidth": 0}
 STOPS = {"linestyle": "", "marker": "v", "markersize": 2.4, "markeredgewidth": 0, "color": "black"}
 _BEGINNING = {"marker": "o", "markersize": 4.5, "markerfacecolor": "none", "markeredgewidth": 0.7, "zorder": 4}
-_REFERENCE = {"color": "0.6", "linewidth": 0.6, "zorder": 1}
 
 # Sizes in inches.
 _LEFT, _GAP, _ROW_GAP, _XLABEL = 0.58, 0.1, 0.26, 0.34
@@ -179,7 +178,7 @@ class _Page:
             ax.set_ylim(limits)
             ax.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
             if row.reference is not None:
-                ax.axhline(100 * row.reference, **_REFERENCE)
+                ax.axhline(100 * row.reference, **style.REFERENCE)
             _panel(ax, row, level)
             if self.titled or not self._holds(level, self.rows[:i]):
                 n = row.table["n"][row.table["level"] == level]

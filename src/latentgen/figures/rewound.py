@@ -55,7 +55,6 @@ _LABELS = {
     ("model", "validation"): "early stopping on held-out noisy labels",
     ("transfer", "fixed"): "weight transfer at the end, zero bias",
 }
-_CHANCE = {"color": "0.6", "linewidth": 0.6, "zorder": 1}
 
 # Sizes in inches; a layer takes more room where it has more marks.
 _ROW, _MORE, _LEAST, _TICKS = 0.125, 0.06, 0.9, 0.34
@@ -180,7 +179,7 @@ def _panel(ax: Axes, cell: _Cell) -> None:
         colour = {"color": rewinds.LOOKS[row.batch_norm]} if several and row.series == "model" else {}
         ax.axvline(100 * row.mean, **_LINES[row.series, row.choice] | colour)
     if cell.chance is not None:
-        ax.axvline(100 * cell.chance, **_CHANCE)
+        ax.axvline(100 * cell.chance, **style.REFERENCE)
     series = list(cell.marks.groupby(["batch_norm", "at", "choice"]))
     for turn, ((way, at, choice), points) in enumerate(series):
         step = min(0.25, 0.6 / max(len(series) - 1, 1))
@@ -219,7 +218,7 @@ def _handles(table: pd.DataFrame, chance: dict[str, float]) -> list[Line2D]:
     there = set(zip(table["series"], table["choice"], strict=True))
     handles += [Line2D([], [], label=_LABELS[kind], **look) for kind, look in _LINES.items() if kind in there]
     if chance:
-        handles.append(Line2D([], [], label="chance", **_CHANCE))
+        handles.append(Line2D([], [], label="chance", **style.REFERENCE))
     return handles
 
 

@@ -51,6 +51,9 @@ RC = sns.axes_style("ticks") | {
 
 _MARKERS = "osD^vP*X<>"
 
+#: A line that values are read against: chance, or no difference.
+REFERENCE = {"color": "0.6", "linewidth": 0.6, "zorder": 1}
+
 #: Line styles that stay apart in grey where colours come close.
 DASHED, DASH_DOT, _LONG = (0, (3, 1.2)), (0, (4, 1.2, 1, 1.2)), (0, (6, 1.2))
 _LINES = ("-", DASHED, DASH_DOT, _LONG)
