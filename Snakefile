@@ -15,6 +15,7 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/caller.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/activations.smk"
@@ -25,10 +26,11 @@ include: "workflow/rules/maps.smk"
 include: "workflow/rules/interventions.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
+include: "workflow/rules/estimate.smk"
 
 
+# The default target, as the first rule of this file; one that said so itself would be another workflow's default too.
 rule all:
-    default_target: True
     input:
         figure_files(),
         "results/tables/headline.txt",
