@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -323,3 +324,46 @@ def test_unlock_refuses_while_a_snakemake_or_its_job_is_alive_here(tmp_path):
         process.kill()
     assert freed.returncode == 0, freed.stderr
     assert not lock.exists()
+
+
+@pytest.fixture
+def stale(tmp_path):
+    """A folder with a lock that nobody holds; calling it is `make unlock` there, with a SLURM that answers so."""
+    (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
+    (tmp_path / ".snakemake" / "locks" / "0.output.lock").write_text("x\n")
+    (tmp_path / "Snakefile").write_text('rule all:\n    output: "x"\n    shell: "touch x"\n')
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".snakemake" / "slurm_logs").mkdir()
+
+    def unlock(queue="true"):
+        squeue = tmp_path / "bin" / "squeue"
+        squeue.write_text(f"#!/bin/sh\n{queue}\n")
+        squeue.chmod(0o755)
+        environment = {**os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+        command = [sys.executable, ROOT / "envs" / "unlock.py"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert (done.returncode == 0) == (not (tmp_path / ".snakemake" / "locks").exists())
+        return done
+
+    return unlock
+
+
+def test_unlock_refuses_while_a_job_of_this_folder_is_in_the_queue(stale, tmp_path):
+    refused = stale(f"echo '17|RUNNING|{tmp_path}'; echo '18|PENDING|{tmp_path}'; echo '19|RUNNING|/elsewhere'")
+    assert "SLURM job 17 of this folder is RUNNING" in refused.stderr
+    assert "scancel 17 18\n" in refused.stderr
+    assert stale("echo '19|RUNNING|/elsewhere'").returncode == 0
+
+
+def test_unlock_refuses_when_slurm_does_not_answer(stale):
+    assert "cannot be asked" in stale("echo 'Unable to contact slurm controller' >&2; exit 1").stderr
+
+
+def test_unlock_refuses_on_another_machine_than_the_killed_call(stale, tmp_path):
+    caller = tmp_path / ".snakemake" / "caller"
+    caller.write_text("login2 4711\n")
+    refused = stale()
+    assert "started in this folder on login2 (process 4711)" in refused.stderr
+    assert "call 'make unlock' on login2" in refused.stderr
+    caller.write_text(f"{socket.gethostname()} 4711\n")
+    assert stale().returncode == 0

@@ -29,9 +29,10 @@ from latentgen.interventions.heads import (
     named_layer,
 )
 from latentgen.labels import RunLabels
+from latentgen.locks import locked
 from latentgen.probes.passes import class_moments
 from latentgen.progress import log
-from latentgen.training.cell import locked, state_folder
+from latentgen.training.cell import state_folder
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 

@@ -15,9 +15,10 @@ from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
 from latentgen.interventions.heads import named_layer
 from latentgen.labels import RunLabels
+from latentgen.locks import locked
 from latentgen.probes.evaluate import Task, fit
 from latentgen.progress import log
-from latentgen.training.cell import locked, state_folder
+from latentgen.training.cell import state_folder
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 

@@ -1,13 +1,11 @@
 """Training of all runs of a cell, from labels to the files that later steps read."""
 
-import contextlib
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ from latentgen.compute import choose_device, use_threads
 from latentgen.datasets import Dataset
 from latentgen.files import atomic
 from latentgen.labels import RunLabels
+from latentgen.locks import locked
 from latentgen.progress import log
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
@@ -125,16 +124,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold the file lock ``path``, which the kernel drops with the process; waits while another process has it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.warning("another training is alive in %s; waiting for it to end", path.parent)
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
