@@ -3,6 +3,7 @@
 import copy
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -58,3 +59,12 @@ def changed(**defaults):
     config = copy.deepcopy(SMOKE)
     config["defaults"] |= defaults
     return config
+
+
+def check_out(folder):
+    """What a user has in front of them, less the library and results."""
+    for name in ("workflow", "profiles", "slurm", "config", "envs"):
+        shutil.copytree(ROOT / name, folder / name)
+    for name in ("Snakefile", "config.yaml"):
+        shutil.copy(ROOT / name, folder / name)
+    return folder

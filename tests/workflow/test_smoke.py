@@ -10,10 +10,9 @@ import sys
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from snakemake_calls import SMOKE, changed, environment, planned, run
+from snakemake_calls import SMOKE, changed, check_out, environment, planned, run
 
 from latentgen import tables
-from repository import ROOT
 
 pytestmark = pytest.mark.workflow
 
@@ -287,13 +286,7 @@ def test_a_grid_whose_entries_share_no_pair_of_probes_draws_no_difference(tmp_pa
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """What a user has in front of them, less the library and results."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("workflow", "profiles", "slurm", "config", "envs"):
-        shutil.copytree(ROOT / name, folder / name)
-    for name in ("Snakefile", "config.yaml"):
-        shutil.copy(ROOT / name, folder / name)
-    return folder
+    return check_out(tmp_path_factory.mktemp("checkout"))
 
 
 def call_in(folder, *arguments):
