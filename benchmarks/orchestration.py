@@ -2,8 +2,8 @@
 
     python benchmarks/orchestration.py --cores 2 [--configfile config/mnist-light.yaml] [--data-root DIR]
 
-The grid runs in an empty folder, with one thread a job. Of the cores' time, what data preparation, training, dumps and
-probes took beyond importing their modules counts as work; all the rest counts as start-up and orchestration, labels,
+The grid runs in an empty folder, with one thread a job. Of the cores' time, what training, dumps and probes
+took beyond importing their modules counts as work; all the rest counts as start-up and orchestration, data, labels,
 tables, figures and idle cores included, so the share is an upper bound.
 """
 
@@ -23,10 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 
 #: Modules that a script imports late, besides those at its top.
 LATE = {
-    "prepare_data": ["sklearn.datasets", "sklearn.model_selection"],
     "fit_probes": ["latentgen.activations.dumps", "latentgen.probes.evaluate"],
 }
-SCRIPT_OF = {"data": "prepare_data", "train": "train", "probes": "fit_probes", "dumps": "dump_block"}
+SCRIPT_OF = {"train": "train", "probes": "fit_probes", "dumps": "dump_block"}
 
 
 def processor_seconds(who: int) -> float:

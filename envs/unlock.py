@@ -1,7 +1,7 @@
 """Removes the lock that a killed Snakemake left in this folder; called by ``make unlock``.
 
-It first looks for a Snakemake, or a job of one, that still works in this folder: among the processes of this machine and
-in SLURM's queue. It leaves the lock alone when there is one, or when it cannot tell, as when the killed one ran on
+It first looks for a Snakemake, or a job of one, that still works in this folder: among the processes of this machine
+and in SLURM's queue. It leaves the lock alone when there is one, or when it cannot tell, as when the killed one ran on
 another machine.
 """
 
@@ -79,7 +79,7 @@ def elsewhere() -> list[str]:
         return []
     return [
         f"a Snakemake was started in this folder on {host} (process {process}) and has not ended in good order",
-        f"call 'make unlock' on {host}; or, once you know that it is over there, remove {CALLER} and call it again here",
+        f"call 'make unlock' on {host}; or, once you know that it is over there, remove {CALLER} and try again here",
     ]
 
 

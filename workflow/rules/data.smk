@@ -4,13 +4,12 @@
 rule prepare_data:
     input:
         declared_file,
+    # Each output has a name and there is no benchmark, so that `--cache prepare_data` can be asked for.
     output:
+        **{array: f"{DATA}/{array}.npy" for array in datasets.ARRAYS},
         meta=f"{DATA}/meta.json",
-        arrays=expand("results/data/{{dataset}}/{array}.npy", array=datasets.ARRAYS),
     log:
         "results/logs/data/{dataset}.log",
-    benchmark:
-        "results/benchmarks/data/{dataset}.tsv"
     conda:
         "../../envs/latentgen.yaml"
     resources:
@@ -18,6 +17,7 @@ rule prepare_data:
         runtime=more_minutes(60),
     params:
         declared=declared_dataset,
+        name=name_of_data,
         version=datasets.VERSION,
     script:
         "../scripts/prepare_data.py"

@@ -23,6 +23,7 @@ TOP = {
     "data_root": "data",
     "device": "auto",
     "threads": 1,
+    "jobs_per_gpu": 1,
     "activations": "stream",
     "datasets": {},
     "models": {},
@@ -57,7 +58,8 @@ def load(config: Mapping[str, Any], schema: str | os.PathLike) -> Grid:
 
     Raises `ConfigError` listing everything that is wrong, not only the first.
     """
-    errors = list(_schema_errors(config, schema))
+    validator = _validator(schema)
+    errors = list(_schema_errors(config, validator))
     if errors:
         raise ConfigError(_message(errors))
     config = copy.deepcopy(TOP | dict(config))
@@ -65,7 +67,7 @@ def load(config: Mapping[str, Any], schema: str | os.PathLike) -> Grid:
         raise ConfigError(_message(["grid: is needed: a list of entries (or grids: a list of files that have one)"]))
     parts = {"": config}
     for path in config["grids"]:
-        part = _included(path, schema, errors)
+        part = _included(path, validator, errors)
         parts[f"{path}: "] = part
         errors += [f"{path}: {error}" for error in _take_over(part, config)]
     if errors:
@@ -97,10 +99,19 @@ def _message(errors: list[str]) -> str:
     return "the configuration cannot run:\n" + "\n".join(f"  {error}" for error in errors)
 
 
-def _schema_errors(config: Mapping[str, Any], schema: str | os.PathLike) -> Iterable[str]:
+def _validator(schema: str | os.PathLike) -> Any:
     import jsonschema
 
-    validator = jsonschema.Draft202012Validator(yaml.safe_load(Path(schema).read_text()))
+    return jsonschema.Draft202012Validator(_read(schema))
+
+
+def _read(path: str | os.PathLike) -> Any:
+    """Contents of a YAML file, by libyaml where PyYAML has it: each job of a grid reads all its files again."""
+    return yaml.load(Path(path).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _schema_errors(config: Mapping[str, Any], validator: Any) -> Iterable[str]:
+    """What a `jsonschema` validator has against ``config``."""
     for error in sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path]):
         where = _path(error.absolute_path)
         if error.validator == "additionalProperties":
@@ -121,14 +132,14 @@ def _path(parts: Iterable[str | int]) -> str:
     return text.removeprefix(".")
 
 
-def _included(path: str, schema: str | os.PathLike, errors: list[str]) -> dict[str, Any]:
+def _included(path: str, validator: Any, errors: list[str]) -> dict[str, Any]:
     """The configuration file that an index names; what is wrong with it goes into ``errors``."""
     try:
-        part = yaml.safe_load(Path(path).read_text())
+        part = _read(path)
     except (OSError, ValueError, yaml.YAMLError) as error:
         errors.append(f"grids: {path!r} cannot be read: {error}; give paths as seen from where snakemake is called")
         return TOP
-    found = list(_schema_errors(part, schema))
+    found = list(_schema_errors(part, validator))
     if not found and "grids" in part:
         found = ["grids: an included file may not include others"]
     elif not found and "grid" not in part:
