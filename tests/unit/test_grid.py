@@ -83,6 +83,22 @@ def test_a_range_of_seeds_is_one_cell_of_many_runs():
     assert found.path == cells[0].path and (run.data_seed, run.model_seed) == (1, 1)
 
 
+def test_the_cell_of_a_run_is_the_one_that_a_search_through_all_runs_finds():
+    config = changed("defaults.data_seeds", ["0-2", 7])
+    config["defaults"]["model_seeds"] = ["0-1", 5]
+    config["grid"].append({"model": "mlp", "levels": [1e-05, 1], "model_seeds": "paired"})
+    loaded = load(config)
+    searched = [(cell, run) for cell in loaded.cells for run in cell.runs]
+    assert len(searched) == len({run for _, run in searched}) == 2 * 2 * 4 * 3 + 2 * 4
+    for cell, run in searched:
+        dataset, model, point, _ = cell.path.removeprefix("results/runs/").split("/")
+        noise, level = point.split("-", 1)
+        found, same = loaded.cell_of_run(dataset, model, noise, level, run.name)
+        assert found is cell and same == run
+    with pytest.raises(KeyError, match="no run data3-model0 for digits/mlp/uniform-1.0"):
+        loaded.cell_of_run("digits", "mlp", "uniform", "1.0", "data3-model0")
+
+
 def test_probes_are_filled_in_with_how_they_are_used():
     config = changed("defaults.probes.masc", {"kind": "masc", "fit_labels": True, "score": ["train"], "family": "own"})
     cell = load(config).cells[0]

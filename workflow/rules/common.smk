@@ -1,5 +1,7 @@
 """The grid, and what rules ask of it."""
 
+import gc
+import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -7,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from latentgen import (
     activations,
     datasets,
+    devices,
     figures,
     geometry,
     gradients,
@@ -20,6 +23,10 @@ from latentgen import (
     training,
 )
 from latentgen.figures import catalogue
+
+# A plan is a million small objects that all stay. By default Python searches them for garbage again and again as they
+# grow, which takes a seventh of the time that a large grid is planned in.
+gc.set_threshold(100_000, 50, 100)
 
 RUN = "results/runs/{dataset}/{model}/{noise}-{level}/{run}"
 CELL = "results/runs/{dataset}/{model}/{noise}-{level}/{seeds}"
@@ -47,6 +54,9 @@ DEVICE = GRID.config["device"]
 THREADS = GRID.config["threads"]
 GPU = 0 if DEVICE == "cpu" else 1
 DUMP = GRID.config["activations"] == "dump"
+
+# Jobs inherit it. Not a parameter of theirs: how many share a GPU changes nothing in a result.
+os.environ[devices.JOBS_PER_GPU] = str(GRID.config["jobs_per_gpu"])
 
 # What the configuration says of a cell, and of one run in it
 
@@ -130,11 +140,23 @@ def declared_dataset(wildcards):
 
 
 def declared_file(wildcards):
-    """Inputs of a declared data set: the file, or the folders of the classes, whose time stamps tell of new images."""
+    """Inputs of a declared data set: the file, or the folders of the classes, whose time stamps tell of new images.
+
+    They are local: a configuration names them as seen from where Snakemake is called, whatever another workflow puts
+    before the results.
+    """
     declared = declared_dataset(wildcards)
     if declared is None or "npz" in declared:
-        return [declared["npz"]] if declared else []
-    return sorted(str(path) for path in Path(declared["folder"]).glob("*/*/"))
+        return [local(declared["npz"])] if declared else []
+    return sorted(local(str(path)) for path in Path(declared["folder"]).glob("*/*/"))
+
+
+def name_of_data(wildcards, output):
+    """What tells the data sets apart in Snakemake's cache between workflows, which knows params but no wildcards.
+
+    Taken from an output, it is not kept in the record that decides about reruns.
+    """
+    return Path(output.meta).parent.name
 
 
 # Files of the whole grid

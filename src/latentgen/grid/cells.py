@@ -135,12 +135,18 @@ class Grid:
 
     def cell_of_run(self, dataset: str, model: str, noise: str, level: str, run: str) -> tuple[Cell, Run]:
         """The cell that trains one run, and the run; raises ``KeyError`` when there is none."""
-        for cell in self.cells:
-            if (cell.dataset, cell.model, cell.noise, repr(cell.level)) == (dataset, model, noise, level):
-                for candidate in cell.runs:
-                    if candidate.name == run:
-                        return cell, candidate
-        raise KeyError(f"the configuration has no run {run} for {dataset}/{model}/{noise}-{level}")
+        try:
+            return self._by_run[dataset, model, noise, level, run]
+        except KeyError:
+            raise KeyError(f"the configuration has no run {run} for {dataset}/{model}/{noise}-{level}") from None
+
+    @cached_property
+    def _by_run(self) -> dict[tuple[str, str, str, str, str], tuple[Cell, Run]]:
+        return {
+            (run.dataset, run.model, run.noise, repr(run.level), run.name): (cell, run)
+            for cell in self.cells
+            for run in cell.runs
+        }
 
     @cached_property
     def probes(self) -> dict[str, dict[str, Any]]:
