@@ -128,6 +128,10 @@ end() { # by the process id in a file, gently, then hard
 
 down() {
     timeout 20 scancel --quiet --user="$(id -un)" 2>/dev/null || true
+    for _ in $(seq 100); do
+        [[ -n "$(timeout 20 squeue --noheader 2>/dev/null)" ]] || break
+        sleep 0.2
+    done
     end slurmd
     end slurmctld
     end munged

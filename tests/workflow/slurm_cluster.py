@@ -28,9 +28,13 @@ class Cluster:
     def __init__(self):
         # Not below pytest's folders: names of sockets are limited to a hundred characters.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+        self.calls = []
         self._script("up")
 
     def stop(self):
+        for call in self.calls:
+            if call.poll() is None:  # a test has failed
+                call.kill()
         self._script("down")
         shutil.rmtree(self.folder)
 
@@ -68,9 +72,9 @@ class Cluster:
     def start(self, folder, *arguments):
         """Snakemake at work in the checkout ``folder``; its output goes to ``folder/output.txt``."""
         with open(folder / "output.txt", "a") as output:
-            return subprocess.Popen(
-                self.call(*arguments), cwd=folder, env=self.environment(), stdout=output, stderr=output
-            )
+            started = {"cwd": folder, "env": self.environment(), "stdout": output, "stderr": output}
+            self.calls.append(subprocess.Popen(self.call(*arguments), **started))
+        return self.calls[-1]
 
     def run(self, folder, *arguments, seconds=900):
         """The same to its end; fails with what it wrote."""

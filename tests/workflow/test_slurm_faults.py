@@ -1,6 +1,7 @@
 """What goes wrong on a cluster, and that the tables end as if nothing had."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from snakemake_calls import changed, check_out, run
 pytestmark = pytest.mark.workflow
 
 CELL = "results/runs/digits/mlp_small/uniform-0.6/data0-1-model0"
-TARGETS = ["results/tables/history.parquet", "results/tables/probes.parquet"]
+TARGETS = [f"{CELL}/history.parquet", f"{CELL}/records.parquet", f"{CELL}/probes/all/0000-0099.parquet"]
 
 
 def small_grid():
@@ -33,13 +34,18 @@ def undisturbed(tmp_path_factory):
     return folder
 
 
+def prepared(folder, undisturbed):
+    """A checkout with the grid and its data."""
+    check_out(folder)
+    (folder / "grid.yaml").write_text(yaml.safe_dump(small_grid()))
+    # With their times, so that they need not be made.
+    shutil.copytree(undisturbed / "results/data", folder / "results/data")
+    return folder
+
+
 @pytest.fixture
-def folder(tmp_path, slurm):
-    check_out(tmp_path)
-    (tmp_path / "grid.yaml").write_text(yaml.safe_dump(small_grid()))
-    yield tmp_path
-    for process in trainings(tmp_path):
-        process.kill()
+def folder(tmp_path, slurm, undisturbed):
+    return prepared(tmp_path, undisturbed)
 
 
 def start(slurm, folder, *more):
@@ -67,6 +73,16 @@ def states(slurm, folder):
     return [job["JobState"] for job in slurm.jobs(folder)]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def out_of_time(slurm, undisturbed, tmp_path_factory):
+    """A call whose training must wait for its end, which comes a minute after its start, while other tests go on."""
+    folder = prepared(tmp_path_factory.mktemp("out_of_time"), undisturbed)
+    process = start(slurm, folder)
+    _, job = caught_in_training(slurm, folder, process)
+    slurm.ask("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
+    return folder, process, job
+
+
 def test_a_cancelled_job_is_submitted_again_and_resumes(slurm, folder, undisturbed):
     process = start(slurm, folder)
     _, job = caught_in_training(slurm, folder, process)
@@ -74,58 +90,6 @@ def test_a_cancelled_job_is_submitted_again_and_resumes(slurm, folder, undisturb
     ended(process, folder)
     assert states(slurm, folder).count("CANCELLED") == 1
     assert has_resumed(folder)
-    assert same_tables(folder, undisturbed)
-
-
-def test_a_job_out_of_time_is_submitted_again_with_more_and_resumes(slurm, folder, undisturbed):
-    process = start(slurm, folder)
-    _, job = caught_in_training(slurm, folder, process)
-    slurm.ask("scontrol", "update", f"JobId={job['JobId']}", "TimeLimit=1")
-    ended(process, folder)
-    timed_out = next(job for job in slurm.jobs(folder) if job["JobState"] == "TIMEOUT")
-    again = next(other for other in slurm.jobs(folder) if int(other["JobId"]) > int(timed_out["JobId"]))
-    assert minutes(again["TimeLimit"]) == 2 * minutes(job["TimeLimit"])
-    assert has_resumed(folder)
-    assert same_tables(folder, undisturbed)
-
-
-def minutes(limit):
-    days, _, clock = limit.rpartition("-")
-    hours, minutes, _ = clock.split(":")
-    return (int(days or 0) * 24 + int(hours)) * 60 + int(minutes)
-
-
-def test_a_node_that_is_drained_lost_and_returned_costs_only_time(slurm, folder, undisturbed):
-    node = slurm.ask("sinfo", "--noheader", "--format=%n").strip()
-
-    def set_node(state):
-        slurm.ask("scontrol", "update", f"NodeName={node}", f"State={state}", "Reason=test")
-
-    process = start(slurm, folder)
-    training, job = caught_in_training(slurm, folder, process)
-    try:
-        set_node("drain")
-        assert slurm.jobs(folder)[-1]["JobState"] == "RUNNING"
-        # Lost with the job on it, which SLURM puts back into its queue.
-        set_node("down")
-        until(lambda: not training.is_running())
-        waiting = until(lambda: [job for job in slurm.jobs(folder) if job["JobState"] == "PENDING"])
-        assert [job["JobId"] for job in waiting] == [job["JobId"]]
-    finally:
-        set_node("resume")
-    ended(process, folder)
-    assert slurm.jobs(folder)[int(job["JobId"]) - int(slurm.jobs(folder)[0]["JobId"])]["Restarts"] == "1"
-    assert has_resumed(folder)
-    assert same_tables(folder, undisturbed)
-
-
-def test_a_controller_that_is_killed_and_returns_is_not_noticed(slurm, folder, undisturbed):
-    process = start(slurm, folder)
-    training, _ = caught_in_training(slurm, folder, process)
-    slurm.restart_controller()
-    training.resume()
-    ended(process, folder)
-    assert set(states(slurm, folder)) == {"COMPLETED"}
     assert same_tables(folder, undisturbed)
 
 
@@ -161,8 +125,60 @@ def test_an_orphaned_training_is_never_joined_by_its_replacement(slurm, folder, 
     run(folder, "--unlock")
     second = start(slurm, folder)
     log = folder / "results/logs/train/digits/mlp_small/uniform-0.6/data0-1-model0.log"
-    until(lambda: "another training is alive" in log.read_text(), second)
+    until(lambda: log.exists() and "another training is alive" in log.read_text(), second)
     assert not (folder / CELL / "checkpoints.json").exists()
     training.resume()
     ended(second, folder)
+    assert same_tables(folder, undisturbed)
+
+
+def test_a_job_out_of_time_is_submitted_again_with_more_and_resumes(slurm, out_of_time, undisturbed):
+    folder, process, job = out_of_time
+    ended(process, folder)
+    timed_out = next(job for job in slurm.jobs(folder) if job["JobState"] == "TIMEOUT")
+    again = next(other for other in slurm.jobs(folder) if int(other["JobId"]) > int(timed_out["JobId"]))
+    assert minutes(again["TimeLimit"]) == 2 * minutes(job["TimeLimit"])
+    assert has_resumed(folder)
+    assert same_tables(folder, undisturbed)
+
+
+def minutes(limit):
+    days, _, clock = limit.rpartition("-")
+    hours, minutes, _ = clock.split(":")
+    return (int(days or 0) * 24 + int(hours)) * 60 + int(minutes)
+
+
+def test_a_controller_that_is_killed_and_returns_is_not_noticed(slurm, folder, undisturbed):
+    process = start(slurm, folder)
+    training, _ = caught_in_training(slurm, folder, process)
+    slurm.restart_controller()
+    training.resume()
+    ended(process, folder)
+    assert set(states(slurm, folder)) == {"COMPLETED"}
+    assert same_tables(folder, undisturbed)
+
+
+def test_a_node_that_is_drained_lost_and_returned_costs_only_time(slurm, folder, undisturbed):
+    node = slurm.ask("sinfo", "--noheader", "--format=%n").strip()
+
+    def set_node(state):
+        slurm.ask("scontrol", "update", f"NodeName={node}", f"State={state}", "Reason=test")
+
+    process = start(slurm, folder)
+    training, job = caught_in_training(slurm, folder, process)
+    try:
+        set_node("drain")
+        assert slurm.jobs(folder)[-1]["JobState"] == "RUNNING"
+        # Lost with the job on it, which SLURM puts back into its queue.
+        set_node("down")
+        until(lambda: not training.is_running())
+        waiting = until(lambda: [job for job in slurm.jobs(folder) if job["JobState"] == "PENDING"])
+        assert [job["JobId"] for job in waiting] == [job["JobId"]]
+    finally:
+        set_node("resume")
+    # SLURM lets a job that it has put back wait for two minutes.
+    slurm.ask("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")
+    ended(process, folder)
+    assert [again["Restarts"] for again in slurm.jobs(folder) if again["JobId"] == job["JobId"]] == ["1"]
+    assert has_resumed(folder)
     assert same_tables(folder, undisturbed)
