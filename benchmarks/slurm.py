@@ -1,13 +1,13 @@
 """What SLURM costs a grid of short trainings: jobs one by one, in groups, in arrays.
 
-    python benchmarks/slurm.py [--cells 12] [--ways single groups cells arrays] [--interval 10]
+    python benchmarks/slurm.py [--cells 12] [--ways single groups cells 'cells by 4' arrays] [--interval 10]
 
 It submits to the SLURM that `sbatch` finds, from a folder below the current one, which compute nodes must see; with
 `tests/workflow/single_node_slurm.sh` that is one machine. The grid has so many cells of one run of one epoch on the
-digits and one probe, so nearly all of its time is overhead. For each way: SLURM jobs; seconds from the first submission
-of a kind of job to its last; seconds of a SLURM job from start to end, mean, and how many of them its scripts ran; wall
-seconds of the whole call. The ways take turns, not sides: the profile is the one of this repository, with
-`--groups`, or `--slurm-array-jobs`, in place of its own.
+digits and one probe, so nearly all of its time is overhead. For each way, one call: SLURM jobs; seconds from the first
+submission of a kind of job to its last, all kinds together; seconds of a SLURM job from start to end, mean and together,
+and how many of them the scripts ran that keep a benchmark (training, probes); wall seconds of the call. The profile is
+the one of this repository, with the way's `--groups`, or `--slurm-array-jobs`, in place of its own.
 """
 
 import argparse
@@ -29,24 +29,24 @@ ROOT = Path(__file__).resolve().parent.parent
 TARGETS = ["results/tables/probes.parquet", "results/tables/history.parquet"]
 #: Options of each way: groups replace those of the profile.
 WAYS = {
-    "single": ["--groups", "gather=tables"],
-    "groups": ["--groups", "draw_labels=cell", "train=cell", "gather=tables"],
-    "cells": ["--groups", "draw_labels=cell", "train=cell", "fit_probes=cell", "gather=tables"],
+    "single": ["--groups", "draw_figure=figures"],
+    "groups": ["--groups", "draw_labels=cell", "train=cell"],
+    "cells": ["--groups", "draw_labels=cell", "train=cell", "fit_probes=cell"],
     "cells by 4": [
-        *("--groups", "draw_labels=cell", "train=cell", "fit_probes=cell", "gather=tables"),
+        *("--groups", "draw_labels=cell", "train=cell", "fit_probes=cell"),
         *("--group-components", "cell=4"),
     ],
-    "arrays": ["--groups", "gather=tables", "--slurm-array-jobs", "draw_labels,train,fit_probes"],
+    "arrays": ["--groups", "draw_figure=figures", "--slurm-array-jobs", "draw_labels,train,fit_probes"],
 }
 
 
 def grid(cells: int) -> dict:
     training = {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 64, "epochs": 1}
-    entry = {"dataset": "digits", "model": "mlp_small", "levels": [0.6], "data_seeds": list(range(cells))}
+    entry = {"dataset": "digits", "model": "tiny", "levels": [0.6], "data_seeds": list(range(cells))}
     probes = {"masc": {"kind": "masc", "variance": 0.99}}
     return {
         "device": "cpu",
-        "models": {"mlp_small": {"factory": "mlp", "options": {"widths": [16]}}},
+        "models": {"tiny": {"factory": "mlp", "options": {"widths": [16]}}},
         "grid": [entry | {"training": training, "saved_epochs": [0, 1], "probes": probes}],
     }
 
@@ -60,10 +60,7 @@ def measure(way: str, cells: int, interval: int) -> dict:
     folder = Path(tempfile.mkdtemp(prefix="slurm-overhead-", dir=Path.cwd()))
     try:
         shutil.copytree(ROOT / "slurm", folder / "slurm")
-        config = grid(cells)
-        config["models"] = {"tiny": config["models"].pop("mlp_small")}
-        config["grid"][0]["model"] = "tiny"
-        (folder / "grid.yaml").write_text(yaml.safe_dump(config))
+        (folder / "grid.yaml").write_text(yaml.safe_dump(grid(cells)))
         call = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile", "--cores", "8"]
         call += ["--profile", "slurm", "--slurm-init-seconds-before-status-checks", str(interval)]
         call += ["--configfile", "grid.yaml", *WAYS[way], "--", *TARGETS]

@@ -1,33 +1,40 @@
 """Removes the lock that a killed Snakemake left in this folder; called by ``make unlock``.
 
-It first looks for a Snakemake, or a job of one, that still works in this folder: among the processes of this machine
-and in SLURM's queue. It leaves the lock alone when there is one, or when it cannot tell, as when the killed one ran on
-another machine.
+It first looks for a Snakemake, or a job of one, that still works in this folder: among the processes of this machine,
+in SLURM's queue, and in what calls on other machines left here. It leaves the lock alone when there is one, or when it
+cannot tell.
 """
 
-import getpass
+import os
 import shutil
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
 
-#: Where the workflow writes down the machine and process that it was called in.
-CALLER = Path(".snakemake", "caller")
+#: Where each call of the workflow writes down its machine, its process and when that began.
+CALLERS = Path(".snakemake", "callers")
 #: Where the SLURM executor keeps its logs.
 SUBMITTED = Path(".snakemake", "slurm_logs")
+LOCKS = Path(".snakemake", "locks")
+#: A call locks the folder before it writes down where it runs; by then it has.
+SIGNED_AFTER_SECONDS = 300
 
 
 def main() -> int:
-    here = Path.cwd().resolve()
-    reasons = [*processes(here), *queued(here), *elsewhere()]
+    here = Path.cwd()
+    reasons = [*processes(here), *callers(), *unsigned(), *queued(here)]
     if reasons:
         print("error: not unlocked:", *reasons, sep="\n  ", file=sys.stderr)
         return 1
     print("no Snakemake works in this folder, nor a job of one")
-    return subprocess.run([sys.executable, "-m", "snakemake", "--unlock"]).returncode
+    status = subprocess.run([sys.executable, "-m", "snakemake", "--unlock"]).returncode
+    if status == 0:
+        shutil.rmtree(CALLERS, ignore_errors=True)
+    return status
 
 
 def processes(here: Path) -> list[str]:
@@ -45,42 +52,61 @@ def works_in(info: dict, here: Path) -> bool:
     """Whether a process, as psutil describes it, is a Snakemake or a job of one, here or who knows where."""
     words = info["cmdline"] or []
     # `python …/bin/snakemake …`, `python -m snakemake …`; script jobs outlive a killed Snakemake.
-    is_snakemake = any(Path(word).name == "snakemake" for word in words[:3])
+    is_snakemake = any(Path(word).name == "snakemake" for word in words)
     is_job = any(".snakemake/scripts/" in word for word in words)
-    if not (is_snakemake or is_job):
-        return False
-    return info["cwd"] is None or Path(info["cwd"]).resolve() == here
+    return (is_snakemake or is_job) and (info["cwd"] is None or same(info["cwd"], here))
+
+
+def callers() -> list[str]:
+    """What speaks against unlocking among the calls that have not ended in good order."""
+    found = []
+    for path in sorted(CALLERS.glob("*")):
+        host, process, began = path.read_text().split()
+        if host != socket.gethostname():
+            found += [
+                f"a Snakemake was started in this folder on {host} (process {process}) and did not end in good order:",
+                f"call 'make unlock' on {host}; or, once you know that it is over there, remove {path} and try again",
+            ]
+        elif psutil.pid_exists(int(process)) and psutil.Process(int(process)).create_time() == float(began):
+            found.append(f"process {process}, which called Snakemake in this folder, is still at work")
+    return found
+
+
+def unsigned() -> list[str]:
+    """What speaks against unlocking when nobody has written down where the call that set the lock runs."""
+    ages = [time.time() - path.stat().st_mtime for path in LOCKS.glob("*")]
+    if any(CALLERS.glob("*")) or not ages or min(ages) > SIGNED_AFTER_SECONDS:
+        return []
+    left = SIGNED_AFTER_SECONDS - min(ages)
+    return [f"the lock is young and may be of a call that begins on another machine: try again in {left:.0f} seconds"]
 
 
 def queued(here: Path) -> list[str]:
-    """What speaks against unlocking in SLURM's queue, if this folder has ever submitted jobs."""
-    if not SUBMITTED.exists():
-        return []
+    """What speaks against unlocking in SLURM's queue."""
+    submitted = SUBMITTED.exists()
     if shutil.which("squeue") is None:
-        return ["this folder has submitted SLURM jobs, and there is no squeue here: call 'make unlock' where there is"]
-    call = ["squeue", "--noheader", f"--user={getpass.getuser()}", "--format=%i|%T|%Z"]
-    asked = subprocess.run(call, capture_output=True, text=True)
+        there = (
+            "this folder has submitted SLURM jobs, and there is no squeue here: call 'make unlock' where there is one"
+        )
+        return [there] if submitted else []
+    asked = subprocess.run(["squeue", "--noheader", "--format=%i|%T|%Z"], capture_output=True, text=True)
     if asked.returncode:
-        return [f"SLURM cannot be asked for jobs of this folder, try again later: {asked.stderr.strip()}"]
+        # SLURM's programs may be installed where there is no SLURM.
+        silent = f"SLURM cannot be asked for jobs of this folder, try again later: {asked.stderr.strip()}"
+        return [silent] if submitted else []
     rows = [line.split("|", 2) for line in asked.stdout.splitlines()]
-    jobs = {job: state for job, state, folder in rows if Path(folder).resolve() == here}
+    jobs = {job: state for job, state, folder in rows if same(folder, here)}
     if not jobs:
         return []
     found = [f"SLURM job {job} of this folder is {state}" for job, state in jobs.items()]
     return [*found, f"wait for these jobs or call: scancel {' '.join(jobs)}"]
 
 
-def elsewhere() -> list[str]:
-    """What speaks against unlocking on other machines that share the folder."""
-    if not CALLER.exists():
-        return []
-    host, process = CALLER.read_text().split()
-    if host == socket.gethostname():
-        return []
-    return [
-        f"a Snakemake was started in this folder on {host} (process {process}) and has not ended in good order",
-        f"call 'make unlock' on {host}; or, once you know that it is over there, remove {CALLER} and try again here",
-    ]
+def same(folder: str, here: Path) -> bool:
+    try:
+        return os.path.samefile(folder, here)
+    except OSError:
+        return False
 
 
 if __name__ == "__main__":

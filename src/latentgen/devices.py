@@ -1,15 +1,14 @@
 """GPUs of one machine, handed out to jobs: each is held by a lock of the kernel, which goes with its process.
 
-Without a scheduler, or within one of its allocations, all jobs see all GPUs. A job therefore leases one: it locks a file
-that is named by the device's own identity and a slot. Locks lie in a folder on the machine itself, which all its users
-share, so jobs of several calls and of several users keep out of each other's way too. The files stay; only their locks
-mean something.
+Without a scheduler, or within one of its allocations, all jobs see all GPUs. A job therefore leases one: it locks a
+file that is named by the device's own identity and a slot. Locks lie in a folder on the machine itself, which all its
+users share, so jobs of several calls and of several users keep out of each other's way too. The files stay; only their
+locks mean something.
 """
 
 import contextlib
 import fcntl
 import os
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,6 +17,9 @@ from latentgen.progress import log
 
 #: Environment variable that says how many jobs may share a device.
 JOBS_PER_GPU = "LATENTGEN_JOBS_PER_GPU"
+#: Where the locks lie: one place for all processes of the machine, whatever their folders for temporary files.
+FOLDER = Path("/tmp/latentgen-devices")
+
 #: What this process holds: an open file for each identity. The kernel closes them, and so unlocks, however it ends.
 _held: dict[str, int] = {}
 
@@ -31,7 +33,7 @@ def lease(identities: Sequence[str], slots: int = 1, folder: str | os.PathLike |
     ----------
     identities : names of the devices, which all processes of the machine agree on
     slots : how many processes may hold a device at once
-    folder : where the locks lie; by default ``latentgen-devices`` in the folder for temporary files
+    folder : where the locks lie; by default `FOLDER`
 
     Returns
     -------
@@ -42,7 +44,7 @@ def lease(identities: Sequence[str], slots: int = 1, folder: str | os.PathLike |
     for index, identity in enumerate(identities):
         if identity in _held:
             return index
-    folder = Path(tempfile.gettempdir(), "latentgen-devices") if folder is None else Path(folder)
+    folder = FOLDER if folder is None else Path(folder)
     waiting = False
     while (found := _take(folder, identities, slots)) is None:
         if not waiting:
@@ -97,6 +99,8 @@ def _free_slots(folder: Path, inside: int, identity: str, slots: int) -> Iterato
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
+        except OSError as error:
+            raise _unusable(folder, folder / name, error) from error
         else:
             yield handle
 

@@ -23,14 +23,17 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
 
     The kernel drops the lock with the process, however it ends. Some shared file systems keep locks to one machine;
     therefore the file also names the SLURM job that holds it, and a job elsewhere asks SLURM whether that one is over.
-    Raises ``OSError`` on a file system without locks.
+    Raises ``OSError`` on a file system without locks, ``RuntimeError`` where SLURM would have to be asked and cannot.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    me = f"{socket.gethostname()} {os.environ.get('SLURM_JOB_ID', '-')} {os.getpid()}"
     with open(path, "a+") as file:
         _acquire(file, path)
-        _await_owner(file, path)
-        _sign(file, f"{socket.gethostname()} {os.environ.get('SLURM_JOB_ID', '-')}\n")
+        # Where locks do not reach, two may wait for the same job: only one finds its own name.
+        while _owner(file) != me:
+            _await(_owner(file), path)
+            _sign(file, me)
         try:
             yield
         finally:
@@ -51,33 +54,48 @@ def _acquire(file: IO[str], path: Path) -> None:
         ) from error
 
 
-def _await_owner(file: IO[str], path: Path) -> None:
-    """Wait for the SLURM job that the file still names, unless it is this one, begun again."""
+def _owner(file: IO[str]) -> str:
     file.seek(0)
-    host, _, job = file.read().strip().partition(" ")
+    return file.read().strip()
+
+
+def _await(owner: str, path: Path) -> None:
+    """Wait for the SLURM job of ``owner``, unless it is this one, begun again."""
+    host, job, *_ = [*owner.split(), "", ""]
     if not job.isdigit() or job == os.environ.get("SLURM_JOB_ID"):
         return
-    while _alive(job):
-        log.warning("SLURM job %s on %s still works in %s; waiting for it to end", job, host, path.parent)
-        time.sleep(_POLL_SECONDS)
-
-
-def _alive(job: str) -> bool:
-    """Whether SLURM says that a job may still write. One that it has forgotten, or cannot be asked about, may not."""
-    try:
-        asked = subprocess.run(
-            ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"], capture_output=True, text=True
+    while not _over(job, path):
+        log.warning(
+            "SLURM job %s on %s may still work in %s; waiting for it to end. If it surely has, empty %s",
+            *(job, host, path.parent, path),
         )
+        time.sleep(_POLL_SECONDS)
+        if not path.read_text():
+            return
+
+
+def _over(job: str, path: Path) -> bool:
+    """Whether SLURM says that a job writes no more; one that it has forgotten does not."""
+    call = ["squeue", "--noheader", "--states=all", "--format=%T", f"--jobs={job}"]
+    try:
+        asked = subprocess.run(call, capture_output=True, text=True)
     except OSError as error:
-        log.warning("whether SLURM job %s is over cannot be asked here (squeue: %s)", job, error.strerror)
-        return False
-    if asked.returncode and "Invalid job id" not in asked.stderr:
-        log.warning("whether SLURM job %s is over cannot be asked: %s", job, asked.stderr.strip())
-    return any(state in _ALIVE for state in asked.stdout.split())
+        raise RuntimeError(
+            f"{path} names SLURM job {job}, and there is no squeue here to ask whether it is over ({error.strerror}); "
+            f"once you know that it is, empty that file"
+        ) from error
+    if asked.returncode:
+        if "Invalid job id" not in asked.stderr:
+            log.warning("SLURM does not say whether job %s is over: %s", job, asked.stderr.strip())
+            return False
+        return True
+    return not any(state in _ALIVE for state in asked.stdout.split())
 
 
 def _sign(file: IO[str], owner: str) -> None:
     file.seek(0)
     file.truncate()
-    file.write(owner)
+    file.write(f"{owner}\n" if owner else "")
     file.flush()
+    # Other machines see what is in the file, not what waits to be written to it.
+    os.fsync(file.fileno())

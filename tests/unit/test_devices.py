@@ -263,8 +263,8 @@ def two_gpus(monkeypatch):
 
 @pytest.fixture
 def temporary(tmp_path, monkeypatch, holding_nothing):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path / "latentgen-devices"
+    monkeypatch.setattr(devices, "FOLDER", tmp_path / "latentgen-devices")
+    return devices.FOLDER
 
 
 def test_a_job_computes_on_the_gpu_that_it_leased(two_gpus, temporary, holder):

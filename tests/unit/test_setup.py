@@ -13,6 +13,7 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from packaging.requirements import Requirement
@@ -302,6 +303,7 @@ def test_unlock_refuses_while_a_snakemake_or_its_job_is_alive_here(tmp_path):
     lock = here / ".snakemake" / "locks" / "0.output.lock"
     lock.parent.mkdir()
     lock.write_text("x\n")
+    os.utime(lock, (0, 0))
     for name in (scripts / "tmp1.train.py", tmp_path / "snakemake"):
         name.write_text("print('up', flush=True)\nimport time\ntime.sleep(60)\n")
 
@@ -330,7 +332,9 @@ def test_unlock_refuses_while_a_snakemake_or_its_job_is_alive_here(tmp_path):
 def stale(tmp_path):
     """A folder with a lock that nobody holds; calling it is `make unlock` there, with a SLURM that answers so."""
     (tmp_path / ".snakemake" / "locks").mkdir(parents=True)
-    (tmp_path / ".snakemake" / "locks" / "0.output.lock").write_text("x\n")
+    lock = tmp_path / ".snakemake" / "locks" / "0.output.lock"
+    lock.write_text("x\n")
+    os.utime(lock, (0, 0))
     (tmp_path / "Snakefile").write_text('rule all:\n    output: "x"\n    shell: "touch x"\n')
     (tmp_path / "bin").mkdir()
     (tmp_path / ".snakemake" / "slurm_logs").mkdir()
@@ -359,11 +363,39 @@ def test_unlock_refuses_when_slurm_does_not_answer(stale):
     assert "cannot be asked" in stale("echo 'Unable to contact slurm controller' >&2; exit 1").stderr
 
 
-def test_unlock_refuses_on_another_machine_than_the_killed_call(stale, tmp_path):
-    caller = tmp_path / ".snakemake" / "caller"
-    caller.write_text("login2 4711\n")
+@pytest.fixture
+def caller(tmp_path):
+    """Writes down a call of Snakemake in that folder, as the workflow does."""
+    folder = tmp_path / ".snakemake" / "callers"
+    folder.mkdir(parents=True)
+
+    def write(host, process, began):
+        (folder / f"{host}-{process}").write_text(f"{host} {process} {began}\n")
+
+    return write
+
+
+def test_unlock_refuses_on_another_machine_than_the_killed_call(stale, caller):
+    caller("login2", 4711, 12.5)
     refused = stale()
     assert "started in this folder on login2 (process 4711)" in refused.stderr
     assert "call 'make unlock' on login2" in refused.stderr
-    caller.write_text(f"{socket.gethostname()} 4711\n")
+
+
+def test_unlock_refuses_while_the_calling_process_is_alive_whatever_it_looks_like(stale, caller, tmp_path):
+    me = psutil.Process()
+    caller(socket.gethostname(), me.pid, me.create_time() - 1)  # a number that another process had before
+    assert stale().returncode == 0
+    (tmp_path / ".snakemake" / "locks").mkdir()
+    (tmp_path / ".snakemake" / "locks" / "0.output.lock").write_text("x\n")
+    (tmp_path / ".snakemake" / "callers").mkdir()
+    caller(socket.gethostname(), me.pid, me.create_time())
+    assert f"process {me.pid}, which called Snakemake in this folder" in stale().stderr
+
+
+def test_unlock_refuses_a_young_lock_that_nobody_has_signed(stale, tmp_path):
+    lock = tmp_path / ".snakemake" / "locks" / "0.output.lock"
+    os.utime(lock)
+    assert "may be of a call that begins on another machine: try again in" in stale().stderr
+    os.utime(lock, (0, 0))
     assert stale().returncode == 0

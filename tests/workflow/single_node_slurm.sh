@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A real SLURM on this machine alone, for tests: one node, two pretended GPUs, everything below one folder.
 #
-#   single_node_slurm.sh install        Debian's packages, as root (nothing is started, no system file is written)
+#   single_node_slurm.sh install        Debian's packages, as root (nothing is started)
 #   single_node_slurm.sh up FOLDER      write the configuration, start munged, slurmctld and slurmd, wait until the node is idle
 #   single_node_slurm.sh restart FOLDER stop slurmctld hard and start it again
 #   single_node_slurm.sh down FOLDER    cancel what is left and end the three, each by its own id
@@ -14,14 +14,15 @@ export PATH="$PATH:/usr/sbin:/sbin"
 packages=(slurmctld slurmd slurm-client munge)
 
 install() {
-    # In a container nothing may start by itself when it is installed.
-    [[ -e /usr/sbin/policy-rc.d ]] || install_policy=1
-    if [[ -n "${install_policy:-}" ]]; then
-        printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d
-        chmod +x /usr/sbin/policy-rc.d
+    local policy=/usr/sbin/policy-rc.d
+    # Installing must not start anything, which Debian asks this file about.
+    if [[ ! -e $policy ]]; then
+        trap "rm -f $policy" EXIT
+        printf '#!/bin/sh\nexit 101\n' >$policy
+        chmod +x $policy
     fi
-    { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"; } >&2
-    [[ -z "${install_policy:-}" ]] || rm /usr/sbin/policy-rc.d
+    apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >&2
 }
 
 free_port() {

@@ -29,7 +29,11 @@ class Cluster:
         # Not below pytest's folders: names of sockets are limited to a hundred characters.
         self.folder = Path(tempfile.mkdtemp(prefix="slurm-"))
         self.calls = []
-        self._script("up")
+        try:
+            self._script("up")
+        except BaseException:
+            self.stop()
+            raise
 
     def stop(self):
         for call in self.calls:

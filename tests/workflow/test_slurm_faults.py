@@ -148,7 +148,7 @@ def minutes(limit):
     return (int(days or 0) * 24 + int(hours)) * 60 + int(minutes)
 
 
-def test_a_controller_that_is_killed_and_returns_is_not_noticed(slurm, folder, undisturbed):
+def test_a_controller_that_is_killed_and_is_back_at_once_is_not_noticed(slurm, folder, undisturbed):
     process = start(slurm, folder)
     training, _ = caught_in_training(slurm, folder, process)
     slurm.restart_controller()

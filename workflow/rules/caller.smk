@@ -3,11 +3,14 @@
 import os
 import socket
 
-CALLER = Path(".snakemake", "caller")
+import psutil
+
+CALLER = Path(".snakemake", "callers", f"{socket.gethostname()}-{os.getpid()}")
 
 
 onstart:
-    CALLER.write_text(f"{socket.gethostname()} {os.getpid()}\n")
+    CALLER.parent.mkdir(parents=True, exist_ok=True)
+    CALLER.write_text(f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()}\n")
 
 
 onsuccess:

@@ -64,11 +64,12 @@ def _by_rule(rules: pd.DataFrame, minutes: Mapping[str, int | None]) -> list[lis
 
 def _warnings(rules: pd.DataFrame, minutes: Mapping[str, int | None]) -> Iterable[str]:
     longest = rules[rules["quantity"] == "longest_seconds"].groupby("rule", sort=False)["value"].max() / 60
-    for rule, needed in longest.items():
-        limit = minutes.get(rule)
-        if limit and needed > limit:
-            yield f"WARNING: a job of {rule} takes about {needed:,.0f} minutes; a cluster stops it after {limit:,}."
-            yield f"         Add --set-resources {rule}:runtime={_asked(needed)}"
+    short = {rule: needed for rule, needed in longest.items() if minutes.get(rule) and needed > minutes[rule]}
+    for rule, needed in short.items():
+        yield f"WARNING: a job of {rule} takes about {needed:,.0f} minutes; a cluster stops it after {minutes[rule]:,}."
+    if short:
+        asked = " ".join(f"{rule}:runtime={_asked(needed)}" for rule, needed in short.items())
+        yield f"         Add (it replaces the set-resources of a profile): --set-resources {asked}"
 
 
 def _asked(minutes: float) -> int:
@@ -85,14 +86,14 @@ def _weakest(bases) -> str:
 
 
 def _time(seconds: float) -> str:
-    size, unit = (1, "s") if seconds < 120 else (60, "min") if seconds < 7200 else (3600, "h")
+    size, unit = (1, "s") if seconds < 99.5 else (60, "min") if seconds < 7200 else (3600, "h")
     value = seconds / size
     return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.3g} {unit}"
 
 
 def _bytes(size: float) -> str:
     for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
+        if size < 999.5:
             return f"{size:.3g} {unit}"
         size /= 1000
     return f"{size:,.3g} TB" if size < 1000 else f"{size:,.0f} TB"
