@@ -5,7 +5,7 @@
 It submits to the SLURM that `sbatch` finds, from a folder below the current one, which compute nodes must see; with
 `tests/workflow/single_node_slurm.sh` that is one machine. The grid has so many cells of one run of one epoch on the
 digits and one probe, so nearly all of its time is overhead. For each way, one call: SLURM jobs; seconds from the first
-submission of a kind of job to its last, all kinds together; seconds of a SLURM job from start to end, mean and together,
+submission of a kind of job to its last, over all kinds; seconds of a SLURM job from start to end, mean and together,
 and how many of them the scripts ran that keep a benchmark (training, probes); wall seconds of the call. The profile is
 the one of this repository, with the way's `--groups`, or `--slurm-array-jobs`, in place of its own.
 """
