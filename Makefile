@@ -27,7 +27,7 @@ quickstart: env  ## run the default grid, then name the figures and the report
 	@for file in results/figures/*.pdf results/report.html; do if [ -e "$$file" ]; then echo "$$file"; fi; done
 
 test: lint  ## check the code's form, then run every test
-	@$(bin)/pytest --numprocesses logical --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(bin)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: env  ## ruff, snakefmt and Snakemake's own lint
 	@$(bin)/ruff check .

@@ -12,12 +12,8 @@ import pytest
 from repository import ROOT
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Workers share tests by files, of which those that look at the smoke grid count as one; the longest begin."""
-    on_smoke = {item.path for item in items if "smoke" in item.fixturenames}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("smoke" if item.path in on_smoke else str(item.path)))
+    """The longest tests begin, so that no worker is left alone with them."""
     items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
 
 

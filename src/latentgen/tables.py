@@ -5,17 +5,20 @@ runs and analyses can be concatenated and joined without looking at paths.
 """
 
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from latentgen.files import atomic
+from latentgen.rowgroups import MOST, row_groups
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: Conditions on rows, (column, operator, value): a list holds where all do, a list of lists where one of them does.
+Filters = Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]
 
 #: Columns that name a run; ``entry`` is the hash of the run's own configuration (recipe, probes excluded).
 RUN = pa.schema(
@@ -284,18 +287,64 @@ def write(table: pa.Table, path: str | os.PathLike) -> None:
 
 
 def concatenate(paths: Iterable[str | os.PathLike], schema: pa.Schema, path: str | os.PathLike) -> None:
-    """Write the rows of all ``paths`` into one table, a file at a time; raises ``ValueError`` on another schema."""
+    """Write the rows of all ``paths`` into one table, in their order; raises ``ValueError`` on another schema.
+
+    Row groups keep cells apart, as `latentgen.rowgroups` says. Memory holds about one of them.
+    """
+    names = [name for name in RUN.names if name in schema.names and name != "entry"]
+    point = [name for name in names if not name.endswith("_seed")]
     with (
         atomic(path) as temporary,
         pq.ParquetWriter(temporary, schema, compression="zstd", store_schema=False) as writer,
     ):
-        for source in paths:
-            table = pq.read_table(source)
-            if not table.schema.equals(schema):
-                raise ValueError(f"{source} has columns {table.schema.names}, expected {schema.names}")
-            writer.write_table(table)
+        for table in row_groups(_parts(paths, schema), point, names[len(point) :]):
+            writer.write_table(table, row_group_size=MOST)
 
 
-def read(path: str | os.PathLike, **kwargs) -> "pd.DataFrame":
-    """Table at ``path`` as a pandas data frame; ``kwargs`` go to ``pyarrow.parquet.read_table``."""
-    return pq.read_table(Path(path), **kwargs).to_pandas()
+def _parts(paths: Iterable[str | os.PathLike], schema: pa.Schema) -> Iterator[pa.Table]:
+    for path in paths:
+        with pq.ParquetFile(path) as file:
+            if not file.schema_arrow.equals(schema):
+                raise ValueError(f"{path} has columns {file.schema_arrow.names}, expected {schema.names}")
+            yield file.read()
+
+
+def read(
+    path: str | os.PathLike,
+    columns: Sequence[str] | None = None,
+    filters: Filters | None = None,
+    *,
+    row_groups: Sequence[int] | None = None,
+) -> "pd.DataFrame":
+    """Table at ``path`` as a pandas data frame; row groups without rows that ``filters`` want are not read.
+
+    Parameters
+    ----------
+    columns : those to read, all by default
+    filters : rows to keep, ``[("dataset", "==", "digits"), ("level", ">", 0.2)]``; of a list of such lists, those that
+        any of them keeps
+    row_groups : numbers of those to read, all by default; then ``columns`` include those of ``filters``
+    """
+    # A text that repeats takes four bytes a row as an index into its values.
+    texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
+    if row_groups is None:
+        return to_frame(pq.read_table(path, columns=columns, filters=filters, read_dictionary=texts, partitioning=None))
+    with pq.ParquetFile(path, read_dictionary=texts) as file:
+        table = file.read_row_groups(row_groups, columns)
+    return to_frame(table if filters is None else table.filter(pq.filters_to_expression(filters)))
+
+
+def to_frame(table: pa.Table) -> "pd.DataFrame":
+    """``table`` as a data frame, dictionaries as text; a column at a time, so that memory holds no two of the table."""
+    import pandas as pd
+
+    names, columns, frame = table.column_names, table.columns, {}
+    del table
+    for name in names:
+        column = columns.pop(0)
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(pa.large_string()).combine_chunks()
+        frame[name] = column.to_pandas()
+    # What was freed meanwhile would stay with the process.
+    pa.default_memory_pool().release_unused()
+    return pd.DataFrame(frame, copy=False)

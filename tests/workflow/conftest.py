@@ -1,15 +1,28 @@
 """The smoke grid, run once for all tests that only look at it or plan beside it."""
 
+import os
+import shutil
+
 import pytest
 import slurm_cluster
+from filelock import FileLock
 from snakemake_calls import SMOKE, run
 
 
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory):
-    """Folder in which the smoke grid has run, undisturbed."""
+    """Folder in which the smoke grid has run, undisturbed; of several workers one runs it, and each has a copy."""
     folder = tmp_path_factory.mktemp("smoke")
-    run(folder, "--cores", "2", config=SMOKE)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        run(folder, "--cores", "2", config=SMOKE)
+        return folder
+    common = tmp_path_factory.getbasetemp().parent / "smoke"
+    with FileLock(f"{common}.lock"):
+        if not (common / "report").exists():
+            common.mkdir(exist_ok=True)
+            report = run(common, "--cores", "2", config=SMOKE).stdout
+            (common / "report").write_text(report)
+    shutil.copytree(common, folder, symlinks=True, dirs_exist_ok=True)
     return folder
 
 

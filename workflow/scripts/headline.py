@@ -1,14 +1,12 @@
 """State the phenomenon in numbers."""
 
-from pathlib import Path
-
-from latentgen import summary, tables
+from latentgen import summary
+from latentgen.figures import reading
 from latentgen.files import atomic
 from latentgen.progress import logged
 
 with logged(snakemake.log[0]):
-    # A table's file carries its name.
-    frame = summary.headline(**{Path(path).stem: tables.read(path) for path in snakemake.input})
+    frame = reading.headline(snakemake.input)
     for path, write in ((snakemake.output.parquet, frame.to_parquet), (snakemake.output.csv, frame.to_csv)):
         with atomic(path) as temporary:
             write(temporary, index=False)

@@ -5,7 +5,8 @@ from latentgen.files import atomic
 from latentgen.progress import logged
 
 with logged(snakemake.log[0]):
-    frame = published.scoreboard(tables.read(snakemake.input.probes), tables.read(snakemake.input.history))
+    compared = published.rows()
+    frame = published.scoreboard(*(tables.read(path, filters=compared) for path in snakemake.input))
     for path, write in ((snakemake.output.parquet, frame.to_parquet), (snakemake.output.csv, frame.to_csv)):
         with atomic(path) as temporary:
             write(temporary, index=False)

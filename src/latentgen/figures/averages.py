@@ -6,6 +6,8 @@ import pandas as pd
 
 from latentgen import summary
 from latentgen.summary import GRID_POINT, RUN
+from latentgen.summary.portions import portions
+from latentgen.summary.selection import where
 
 #: Columns that name a row of panels.
 PAIR = GRID_POINT[:3]
@@ -22,14 +24,16 @@ def over_epochs(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     Parameters
     ----------
     rows : columns ``by``, ``data_seed``, ``model_seed``, ``epoch``, ``value``
-    by : columns that name a curve, without nulls
+    by : columns that name a curve, without nulls, `latentgen.summary.GRID_POINT` among them
 
     Returns
     -------
     DataFrame
         Columns ``by`` and `STATISTICS`; see `latentgen.summary.carry_forward` and `latentgen.summary.over_seeds`.
     """
-    return summary.over_seeds(summary.carry_forward(rows, by), [*by, "epoch"])
+    by = [*by, "epoch"]
+    means = [summary.over_seeds(summary.carry_forward(part, by[:-1]), by) for (part,) in portions(rows)]
+    return means[0] if len(means) == 1 else pd.concat(means).sort_values(by, ignore_index=True)
 
 
 def networks(
@@ -56,12 +60,13 @@ def networks(
 
 def accuracies(history: pd.DataFrame, *, split: str, labels: str, mode: str = "evaluated") -> pd.DataFrame:
     """Accuracies of one split, kind of labels and mode, from a table with the columns of a history."""
-    return history[
+    return where(
+        history,
         (history["split"] == split)
         & (history["labels"] == labels)
         & (history["mode"] == mode)
-        & (history["metric"] == "accuracy")
-    ]
+        & (history["metric"] == "accuracy"),
+    )
 
 
 def probe_rows(probes: pd.DataFrame, probe: str) -> pd.DataFrame:

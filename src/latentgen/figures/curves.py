@@ -15,6 +15,8 @@ from latentgen.figures.averages import PAIR
 from latentgen.figures.panels import Curve, Legend, Row
 from latentgen.figures.results import Results, probe_label
 from latentgen.summary import GRID_POINT, RUN
+from latentgen.summary.portions import portions
+from latentgen.summary.selection import MEASURED
 
 
 class Shown(NamedTuple):
@@ -73,10 +75,12 @@ def layer_curves(block: pd.DataFrame, styles: dict[str, dict]) -> list[Curve]:
 
 def _table(results: Results, shown: Shown) -> pd.DataFrame:
     probes = results.probes
-    rows, series = averages.probe_rows(probes, shown.probe), shown.probe
-    if shown.minus is not None:
-        subtrahend = averages.probe_rows(probes, shown.minus)
-        rows = summary.difference(rows, subtrahend, [*RUN, "layer", "depth", "epoch"])
+    if shown.minus is None:
+        rows, series = averages.probe_rows(probes, shown.probe), shown.probe
+    else:
+        for name in shown:
+            averages.probe_rows(probes[MEASURED], name)
+        rows = pd.concat([_differences(part, shown) for (part,) in portions(probes)], ignore_index=True)
         series = f"{shown.probe} - {shown.minus}"
     parts = [averages.over_epochs(rows, [*GRID_POINT, "layer", "depth"]).assign(series=series, fit_labels="given")]
     if shown.minus is None:
@@ -84,6 +88,11 @@ def _table(results: Results, shown: Shown) -> pd.DataFrame:
         parts.append(averages.networks(results.history, rows, on=GRID_POINT))
     parts = [part.assign(split="test", labels="true", metric="accuracy") for part in parts]
     return averages.tidy(parts, probes)
+
+
+def _differences(probes: pd.DataFrame, shown: Shown) -> pd.DataFrame:
+    both = [summary.probe_accuracy(probes, name) for name in shown]
+    return summary.difference(*both, [*RUN, "layer", "depth", "epoch"])
 
 
 def _measure(shown: Shown) -> str:

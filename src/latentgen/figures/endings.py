@@ -16,7 +16,7 @@ from latentgen.figures import catalogue, layout, panels, style
 from latentgen.figures.averages import PAIR, layers
 from latentgen.figures.results import Results, probe_label
 from latentgen.summary import GRID_POINT, RUN
-from latentgen.summary.selection import at_end, best
+from latentgen.summary.selection import at_end, best, where
 
 #: Columns of the table behind the figures, after those of the grid point.
 COLUMNS = [
@@ -132,7 +132,7 @@ def _kept(probe: Mapping[str, Any]) -> str:
 
 
 def _table(results: Results, names: Sequence[str], *, initial: bool = True) -> pd.DataFrame:
-    rows = summary.probe_accuracy(results.probes[results.probes["probe"].isin(names)])
+    rows = summary.probe_accuracy(where(results.probes, results.probes["probe"].isin(names)))
     own = summary.model_accuracy(results.history).merge(rows[RUN].drop_duplicates(), on=RUN)
     if rows.empty or own.empty:
         raise ValueError(

@@ -22,6 +22,9 @@ SCHEMAS = {
     "layers": tables.LAYERS,
 }
 
+#: Columns that no figure shows, which frames may lack: hashes, most of a table's bytes, and margins of probes.
+UNUSED = ("entry", "inputs", "margin")
+
 _LABELS = {"masc": "MASC", "velpic": "VeLPIC", "logistic": "logistic regression"}
 
 
@@ -32,13 +35,16 @@ class Results:
     Parameters
     ----------
     probes, history, transfer, edit, relabel, geometry, rewind, gradients, maps, layers : DataFrame
-        Columns of the schemas of these names in `latentgen.tables`; a table that the grid lacks is empty.
+        Columns of the schemas of these names in `latentgen.tables`, but for `UNUSED`; a table that the grid lacks is
+        empty.
     settings : mapping of str to mapping
         Settings of each probe by its name, defaults filled in: ``kind, fit_labels, batch_norm, ...``.
     models : mapping of str to mapping
         ``factory`` and ``options`` of each model by its name.
     chance : mapping of str to float
         Accuracy of guessing, a fraction, by data set.
+    headline : DataFrame, optional
+        What `latentgen.summary.headline` makes of the tables, where it is known without them.
     """
 
     probes: pd.DataFrame
@@ -54,6 +60,7 @@ class Results:
     settings: Mapping[str, Mapping[str, Any]]
     models: Mapping[str, Mapping[str, Any]]
     chance: Mapping[str, float]
+    headline: pd.DataFrame | None = None
 
     @classmethod
     def of(
@@ -63,6 +70,7 @@ class Results:
         settings: Mapping[str, Mapping[str, Any]] | None = None,
         models: Mapping[str, Mapping[str, Any]] | None = None,
         chance: Mapping[str, float] | None = None,
+        headline: pd.DataFrame | None = None,
     ) -> "Results":
         """Results of the tables ``frames``, by name; those not there are empty, with their columns.
 
@@ -72,11 +80,12 @@ class Results:
         if unknown:
             raise ValueError(f"no figure is drawn from a table {unknown[0]!r}; there are {', '.join(SCHEMAS)}")
         for name, frame in frames.items():
-            missing = [column for column in SCHEMAS[name].names if column not in frame]
+            missing = [column for column in SCHEMAS[name].names if column not in frame and column not in UNUSED]
             if missing:
                 raise ValueError(f"the {name} table lacks the columns {', '.join(missing)}; make it anew")
         empty = {name: schema.empty_table().to_pandas() for name, schema in SCHEMAS.items()}
-        return cls(**(empty | dict(frames)), settings=settings or {}, models=models or {}, chance=chance or {})
+        declared = {"settings": settings or {}, "models": models or {}, "chance": chance or {}}
+        return cls(**(empty | dict(frames)), **declared, headline=headline)
 
 
 def probe_label(name: str) -> str:

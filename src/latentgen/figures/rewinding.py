@@ -13,7 +13,7 @@ from latentgen.figures.averages import PAIR
 from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
 from latentgen.summary import GRID_POINT
-from latentgen.summary.selection import REWOUND, best, whole_sets
+from latentgen.summary.selection import REWOUND, best, where, whole_sets
 
 #: Columns of the tables behind the figures, after those of the grid point.
 COLUMNS = [
@@ -34,7 +34,8 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
     Raises ``ValueError`` where the tables lack what the figure shows.
     """
     rewind = rewinds.rows(results)
-    rewind = rewind[rewind["batch_norm"] == rewind["batch_norm"].groupby([rewind[c] for c in PAIR]).transform(_first)]
+    first = rewind["batch_norm"].groupby([rewind[column] for column in PAIR]).transform(_first)
+    rewind = where(rewind, rewind["batch_norm"] == first)
     shown = rewind["view"] == "test" if name == "fig20" else rewind["view"].isin(_VIEWS) & (rewind["kind"] == "suffix")
     table = _table(results, rewind[shown], rewinds.networks(rewind))
     footer = _footer(name, results, rewind[shown], table)
@@ -158,7 +159,7 @@ def _footer(name: str, results: Results, rewind: pd.DataFrame, table: pd.DataFra
     if table["carried"].any():
         text.append("A run that has stopped stands in later columns with its last value.")
     if name == "fig21":
-        text += rewinds.missing(results.rewind[results.rewind["view"].isin(_VIEWS)])
+        text += rewinds.missing(results.rewind.loc[results.rewind["view"].isin(_VIEWS), ["level", "n"]])
     text += [*rewinds.seeds(table), *rewinds.sizes(results, rewind)]
     text.append("The panels of a line share their colours, other lines have their own.")
     return text

@@ -9,7 +9,7 @@ from latentgen.figures import panels, style
 from latentgen.figures.results import Results
 from latentgen.figures.tidy import in_order
 from latentgen.summary import GRID_POINT, RUN
-from latentgen.summary.selection import REWIND_BATCH_NORM, REWOUND, rewinding_baselines
+from latentgen.summary.selection import REWIND_BATCH_NORM, REWOUND, rewinding_baselines, where
 
 #: What each set of layers is called in titles.
 KINDS = {"alone": "one layer", "prefix": "all layers up to one", "suffix": "all layers from one on"}
@@ -33,7 +33,7 @@ def rows(results: Results) -> pd.DataFrame:
 
     Raises ``ValueError`` where there are none on test examples.
     """
-    found = results.rewind[results.rewind["metric"] == "accuracy"].dropna(subset="value")
+    found = where(results.rewind, (results.rewind["metric"] == "accuracy") & results.rewind["value"].notna())
     if not ((found["view"] == "test") & (found["weights"] == "saved")).any():
         raise ValueError(
             "the rewind table holds no test accuracy of a rewound network; give a grid entry the configuration key "
@@ -53,7 +53,8 @@ def networks(rewind: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
     See `latentgen.summary.selection.rewinding_baselines`.
     """
-    ways = [rewinding_baselines(of_way) for _, of_way in rewind.groupby("batch_norm", sort=False)]
+    names = rewind["batch_norm"].unique()
+    ways = [rewinding_baselines(where(rewind, rewind["batch_norm"] == name)) for name in names]
     choices = [choice for choice in ("fixed", "oracle", "validation") if any(choice in way for way in ways)]
     return {choice: pd.concat([way[choice] for way in ways if choice in way]) for choice in choices}
 

@@ -1,7 +1,6 @@
 """Figure 15: early stopping beside every probe and every intervention."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pandas as pd
@@ -94,17 +93,20 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
 
     Raises ``ValueError`` where the tables lack test accuracies of the models or of probes.
     """
-    # MASC with fewer axes is the subject of figure 11.
-    ablated = results.probes["probe"].isin(catalogue.thresholds(results.settings)[:-1])
-    table = _table(replace(results, probes=results.probes[~ablated]))
+    headline = results.headline
+    if headline is None:
+        headline = summary.headline(**{name: getattr(results, name) for name in _TABLES})
+    # MASC with fewer axes is the subject of figure 11, with networks that have no other probe.
+    ablated = headline["probe"].isin(catalogue.thresholds(results.settings)[:-1])
+    others = headline.loc[headline["probe"].notna() & ~ablated, PAIR].drop_duplicates()
+    table = _table(headline[~ablated].merge(others, on=PAIR))
     footer = _footer(table)
     if ablated.any():
         footer.append("MASC with fewer axes is left to Figure 11.")
     return _figure(table, footer), table
 
 
-def _table(results: Results) -> pd.DataFrame:
-    headline = summary.headline(**{name: getattr(results, name) for name in _TABLES})
+def _table(headline: pd.DataFrame) -> pd.DataFrame:
     kinds = pd.MultiIndex.from_frame(headline[["quantity", "choice"]])
     shown = headline[kinds.isin(list(_MARKS))].copy()
     shown["series"] = [_series(row) for row in shown.itertuples()]

@@ -10,9 +10,9 @@ import importlib
 #: Raised by hand when a change alters the scoreboard.
 VERSION = 1
 
-_HOMES = {"facts": "values", "scoreboard": "comparison", "scoreboard_text": "text"}
+_HOMES = {"facts": "values", "rows": "values", "scoreboard": "comparison", "scoreboard_text": "text"}
 
-__all__ = ["facts", "scoreboard", "scoreboard_text"]
+__all__ = ["facts", "rows", "scoreboard", "scoreboard_text"]
 
 
 def __getattr__(name):

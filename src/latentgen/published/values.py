@@ -1,6 +1,7 @@
 """Published values, as the files of this package state them."""
 
 from importlib import resources
+from typing import Any
 
 import pandas as pd
 
@@ -46,6 +47,16 @@ def facts() -> pd.DataFrame:
     """
     files = [resources.files(__package__) / f"{source}.csv" for source in SOURCES]
     return pd.concat([_read(file) for file in files], ignore_index=True)
+
+
+def rows() -> list[tuple[str, str, Any]]:
+    """Rows of the probes or the history that some published value is compared with, as `latentgen.tables.read` has it.
+
+    Others may be among them.
+    """
+    published = facts()
+    runs = published[["dataset", "noise", "data_seed", "level"]].dropna(axis=1)
+    return [("metric", "==", "accuracy"), *((name, "in", column.unique().tolist()) for name, column in runs.items())]
 
 
 def _read(file) -> pd.DataFrame:

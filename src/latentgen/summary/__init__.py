@@ -7,7 +7,7 @@ tables they come from.
 """
 
 from latentgen.summary.curves import carry_forward
-from latentgen.summary.headline import headline
+from latentgen.summary.headline import headline, headline_of
 from latentgen.summary.intervals import (
     CONFIDENCE,
     GRID_POINT,
@@ -30,6 +30,7 @@ __all__ = [
     "carry_forward",
     "difference",
     "headline",
+    "headline_of",
     "headline_text",
     "interval",
     "model_accuracy",

@@ -1,13 +1,15 @@
 """What the network, its layers and the interventions know at the end, at their best, and at initialisation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import pandas as pd
 
 from latentgen.summary import interventions
 from latentgen.summary.intervals import GRID_POINT, RUN, over_seeds
 from latentgen.summary.interventions import Measure, minus
+from latentgen.summary.portions import portions
 from latentgen.summary.selection import (
+    MEASURED,
     at_end,
     best,
     best_layer,
@@ -116,21 +118,52 @@ def headline(
     ValueError
         No rows to use, or a run whose last epoch in another table is not the last one of its history.
     """
-    if model_accuracy(history).empty or probe_accuracy(probes).empty:
-        raise ValueError("a headline needs test accuracies of the models and of at least one probe")
+    given = {"probes": probes, "history": history, "transfer": transfer, "edit": edit, "relabel": relabel}
+    given = {name: frame for name, frame in {**given, "rewind": rewind}.items() if frame is not None}
+    names = probe_accuracy(probes[MEASURED])["probe"].unique()
+    return headline_of((dict(zip(given, frames, strict=True)) for frames in portions(*given.values())), names)
+
+
+def headline_of(frames: Iterable[Mapping[str, pd.DataFrame]], probes: Sequence[str]) -> pd.DataFrame:
+    """`headline` of tables that come in portions of whole grid points (`latentgen.summary.portions`).
+
+    Parameters
+    ----------
+    frames : for each portion the tables that `headline` takes, by name, with the columns that it looks at
+    probes : names of all probes that have test accuracies, in the order of the configuration
+    """
+    parts, order = [], []
+    for tables in frames:
+        if not len(probes) or model_accuracy(tables["history"]).empty:
+            raise ValueError("a headline needs test accuracies of the models and of at least one probe")
+        parts.append(_of_grid_points(probes, **tables))
+        order.append(tables["probes"][GRID_POINT[:3]].drop_duplicates())
+    table = pd.concat(parts, ignore_index=True).sort_values([*GRID_POINT, "measure"])
+    return pd.concat(order).drop_duplicates().merge(table[COLUMNS], on=GRID_POINT[:3])
+
+
+def _of_grid_points(
+    names: Sequence[str],
+    probes: pd.DataFrame,
+    history: pd.DataFrame,
+    transfer: pd.DataFrame | None = None,
+    edit: pd.DataFrame | None = None,
+    relabel: pd.DataFrame | None = None,
+    rewind: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Quantities of the grid points of these tables, ``measure`` being their order; ``names`` : probes, in theirs."""
     final, *stopped = _network(history)
     if rewind is not None:
         ends = rewind[[*RUN, "last_epoch"]].drop_duplicates().rename(columns={"last_epoch": "epoch"})
         _check_same_end(final.rows, ends, "rewind")
     measures = []
     edited = interventions.measures(transfer, edit, relabel, rewind)
-    for measure in (final, *stopped, *_probes(probes), *edited):
+    for measure in (final, *stopped, *_probes(probes, names), *edited):
         if measure.quantity in SAME_END:
             what = f"probe {measure.names['probe']!r}" if "probe" in measure.names else "transfer"
             _check_same_end(final.rows, measure.rows, what)
         measures += [measure, *_differences(measure, final, stopped)]
-    table = _summarised(measures).sort_values([*GRID_POINT, "measure"])
-    return probes[GRID_POINT[:3]].drop_duplicates().merge(table[COLUMNS], on=GRID_POINT[:3])
+    return _summarised(measures)
 
 
 def _network(history: pd.DataFrame) -> Iterator[Measure]:
@@ -140,9 +173,11 @@ def _network(history: pd.DataFrame) -> Iterator[Measure]:
         yield Measure("model_best_epoch", choice, best(epochs, own, ["epoch"]), {})
 
 
-def _probes(probes: pd.DataFrame) -> Iterator[Measure]:
-    for probe in probe_accuracy(probes)["probe"].unique():
+def _probes(probes: pd.DataFrame, names: Sequence[str]) -> Iterator[Measure]:
+    for probe in names:
         rows = probe_accuracy(probes, probe)
+        if rows.empty:
+            continue
         held_out = probe_accuracy(probes, probe, split="validation", labels="given")
         final, initial = at_end(rows), rows[rows["epoch"] == 0]
         settings = rows.iloc[0]

@@ -10,6 +10,9 @@ from latentgen.summary.intervals import GRID_POINT, RUN, over_seeds
 REWOUND = ("alone", "prefix", "suffix")
 REWIND_BATCH_NORM = ("reestimated", "rewound", "none")
 
+#: What `probe_accuracy` tells rows by.
+MEASURED = ["probe", "split", "labels", "metric"]
+
 
 def probe_accuracy(
     probes: pd.DataFrame,
@@ -22,8 +25,7 @@ def probe_accuracy(
 
     A probe's name stands for one setting, so it also says which labels the probe was fitted on.
     """
-    rows = _accuracy(probes, split, labels)
-    return rows if probe is None else rows[rows["probe"] == probe]
+    return _accuracy(probes, split, labels, True if probe is None else probes["probe"] == probe)
 
 
 def model_accuracy(history: pd.DataFrame, *, split: str = "test", labels: str = "true") -> pd.DataFrame:
@@ -32,14 +34,14 @@ def model_accuracy(history: pd.DataFrame, *, split: str = "test", labels: str = 
     ``history`` may also be a table of continued or repeated trainings (``latentgen.tables.EDIT``, ``RELABEL``), which
     has a row for each of them.
     """
-    return _accuracy(history[history["mode"] == "evaluated"], split, labels)
+    return _accuracy(history, split, labels, history["mode"] == "evaluated")
 
 
 def transfer_accuracy(transfer: pd.DataFrame, *, split: str = "test", labels: str = "true") -> pd.DataFrame:
     """Accuracies of the networks whose own readout has VeLPIC's unit axes as rows: one per run, epoch and bias."""
     axes = (transfer["head"] == "replaced") & (transfer["rows"] == "axis")
     whole = (transfer["norm"] == "unit") & (transfer["mix"] == 1.0)
-    return _accuracy(transfer[axes & whole], split, labels)
+    return _accuracy(transfer, split, labels, axes & whole)
 
 
 def rewind_accuracy(rewind: pd.DataFrame, *, view: str = "test", weights: str = "saved") -> pd.DataFrame:
@@ -112,5 +114,11 @@ def last_layer(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["depth"] == rows.groupby(GRID_POINT)["depth"].transform("max")]
 
 
-def _accuracy(rows: pd.DataFrame, split: str, labels: str) -> pd.DataFrame:
-    return rows[(rows["split"] == split) & (rows["labels"] == labels) & (rows["metric"] == "accuracy")]
+def where(rows: pd.DataFrame, chosen: pd.Series) -> pd.DataFrame:
+    """The ``chosen`` of ``rows``; if those are all, no copy, which of a large table would take as much memory again."""
+    return rows if chosen.all() else rows[chosen]
+
+
+def _accuracy(rows: pd.DataFrame, split: str, labels: str, chosen: pd.Series | bool) -> pd.DataFrame:
+    scored = (rows["split"] == split) & (rows["labels"] == labels) & (rows["metric"] == "accuracy")
+    return where(rows, scored & chosen)

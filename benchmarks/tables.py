@@ -1,0 +1,186 @@
+"""Seconds, peak memory and size of large tables: gathering, reading a cell, figures, headline, published values.
+
+    OMP_NUM_THREADS=1 python benchmarks/tables.py [--seeds 48] [--folder DIR] [--steps gather-probes fig1 ...]
+
+Synthetic runs of 2 data sets, 4 models, 2 kinds of noise and 5 levels, half of which stop early, each its own cell with
+the files that jobs would write: about 3,100 rows of probes (3 on 8 layers, at 70 saved epochs, on test and held-out
+examples) and 4,700 of history (up to 500 epochs) a run. The default makes 12 million rows of the one, 18 of the other.
+Each step runs the workflow's own script in a process of its own. With ``--folder`` the files stay there, and are taken
+from there where they exist.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import runpy
+import subprocess
+import sys
+import tempfile
+import time
+from itertools import product
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from latentgen import tables
+
+ROOT = Path(__file__).resolve().parent.parent
+MODELS, NOISES = ("mlp", "cnn", "vgg16", "resnet18"), ("uniform", "asymmetric")
+POINTS = list(product(("mnist", "cifar10"), MODELS, NOISES, (0.0, 0.2, 0.4, 0.6, 0.8)))
+LAYERS = ["input", *(f"layer{k}" for k in range(1, 8))]
+PROBES = ("masc", "velpic", "logistic")
+EPOCHS, BLOCK = 500, 100
+STEPS = ("gather-probes", "gather-history", "cell", "fig1", "fig3", "fig10", "fig12", "fig15", "headline", "published")
+
+
+def cells(seeds: int):
+    """(grid point, seed, last epoch) of each cell, in the order of a configuration."""
+    for number, (point, seed) in enumerate(product(POINTS, range(seeds))):
+        draw = np.random.default_rng(number)
+        yield point, seed, int(draw.integers(EPOCHS // 2, EPOCHS)) if number % 2 else EPOCHS
+
+
+def saved_epochs(last: int) -> np.ndarray:
+    every = np.unique(np.r_[0, np.geomspace(1, EPOCHS, 92).round().astype(int)])
+    return np.unique(np.r_[every[every < last], last])
+
+
+def repeated(columns: dict, schema: pa.Schema) -> pa.Table:
+    n = max(len(values) for values in columns.values() if isinstance(values, np.ndarray))
+    arrays = [
+        pa.array(values if isinstance(values, np.ndarray) else np.full(n, values), schema.field(name).type)
+        for name, values in ((name, columns[name]) for name in schema.names)
+    ]
+    return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def run_columns(point: tuple, seed: int) -> dict:
+    entry = hashlib.sha256(repr(point[:3]).encode()).hexdigest()[:12]
+    return dict(zip(tables.RUN.names, (*point, seed, seed, entry), strict=True))
+
+
+def probe_rows(point: tuple, seed: int, epochs: np.ndarray, draw: np.random.Generator) -> pa.Table:
+    scored = np.array([("test", "true"), ("validation", "given")])
+    at = [index.ravel() for index in np.meshgrid(*map(np.arange, (len(epochs), 3, 8, 2)), indexing="ij")]
+    n = len(at[0])
+    names = np.array(PROBES)
+    hashes = np.array([f"{value:016x}" for value in draw.integers(0, 2**62, len(epochs) * 3)])
+    return repeated(
+        run_columns(point, seed)
+        | {"epoch": epochs[at[0]], "probe": names[at[1]], "layer": np.array(LAYERS)[at[2]], "depth": at[2]}
+        | {"split": scored[at[3], 0], "labels": scored[at[3], 1], "batch_norm": "running", "fit_labels": "given"}
+        | {"metric": "accuracy", "value": draw.integers(2000, 9000, n) / 10000, "n": np.where(at[3], 5000, 10000)}
+        | {"rank": draw.integers(10, 400, n) / 10, "margin": draw.random(n), "inputs": hashes[at[0] * 3 + at[1]]},
+        tables.PROBES,
+    )
+
+
+def history_rows(point: tuple, seed: int, last: int, draw: np.random.Generator) -> pa.Table:
+    kinds = [("test", "true", "evaluated"), ("validation", "given", "evaluated"), ("validation", "true", "evaluated")]
+    kinds += [("train", "given", "running"), ("train", "true", "running")]
+    at_saved = [("train", "given", "evaluated"), ("train", "true", "evaluated")]
+    saved, rows = set(saved_epochs(last).tolist()), []
+    for epoch in range(last + 1):
+        of_epoch = kinds[: 5 if epoch else 3] + (at_saved if epoch in saved else [])
+        rows += [(epoch, *kind, metric) for kind in of_epoch for metric in ("accuracy", "loss")]
+    names = ("epoch", "split", "labels", "mode", "metric")
+    columns = dict(zip(names, map(np.array, zip(*rows, strict=True)), strict=True))
+    values = draw.integers(2000, 9000, len(rows)) / 10000
+    return repeated(run_columns(point, seed) | columns | {"value": values, "n": 10000}, tables.HISTORY)
+
+
+def make(folder: Path, seeds: int) -> None:
+    """Write the files of all cells, and the lists of them."""
+    parts: dict[str, list[str]] = {"probes": [], "history": []}
+    for point, seed, last in cells(seeds):
+        draw = np.random.default_rng(seed)
+        cell = folder / "runs" / "-".join(map(str, point)) / f"data{seed}-model{seed}"
+        (cell / "probes").mkdir(parents=True)
+        epochs = saved_epochs(last)
+        for start in range(0, EPOCHS + 1, BLOCK):
+            of_block = epochs[(epochs >= start) & (epochs < start + BLOCK)]
+            path = cell / "probes" / f"{start:04d}.parquet"
+            table = probe_rows(point, seed, of_block, draw) if len(of_block) else tables.PROBES.empty_table()
+            pq.write_table(table, path, compression="zstd", store_schema=False)
+            parts["probes"].append(str(path))
+        pq.write_table(
+            history_rows(point, seed, last, draw), cell / "history.parquet", compression="zstd", store_schema=False
+        )
+        parts["history"].append(str(cell / "history.parquet"))
+    for name, paths in parts.items():
+        (folder / f"{name}.json").write_text(json.dumps(paths))
+
+
+class Paths(list):
+    """Named files of a job, as Snakemake hands them over."""
+
+    def __init__(self, **named):
+        super().__init__(named.values())
+        self.__dict__.update(named)
+
+
+def run_step(step: str, folder: Path) -> None:
+    """What one step does, in this process."""
+    gathered = {name: str(folder / "tables" / f"{name}.parquet") for name in ("probes", "history")}
+    job = SimpleNamespace(log=[str(folder / "log")], wildcards=SimpleNamespace(figure=step))
+    if step.startswith("gather"):
+        name = step.removeprefix("gather-")
+        job.input, job.output = json.loads((folder / f"{name}.json").read_text()), Paths(table=gathered[name])
+        script = "gather"
+    elif step == "cell":
+        dataset, model, noise, level = POINTS[len(POINTS) // 2]
+        filters = [("dataset", "==", dataset), ("model", "==", model), ("noise", "==", noise), ("level", "==", level)]
+        tables.read(gathered["probes"], filters=[*filters, ("data_seed", "==", 0)])
+        return
+    elif step in ("headline", "published"):
+        job.input, script = Paths(**gathered), step
+        job.output = Paths(**{kind: str(folder / f"{step}.{kind}") for kind in ("parquet", "csv", "text")})
+    else:
+        probe = {"fit_labels": "given", "batch_norm": "running", "n_axes": None, "variance": 0.99}
+        settings = {name: {**probe, "kind": name} for name in PROBES}
+        used = ["history"] if step == "fig12" else list(gathered)
+        job.input = SimpleNamespace(data=[], tables=[gathered[name] for name in used])
+        job.params = SimpleNamespace(settings=settings, models={})
+        job.output, script = SimpleNamespace(pdf=str(folder / f"{step}.pdf")), "draw_figure"
+    runpy.run_path(str(ROOT / "workflow" / "scripts" / f"{script}.py"), init_globals={"snakemake": job})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=48, help="runs of each of the 80 grid points")
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--steps", nargs="+", choices=STEPS, default=list(STEPS))
+    parser.add_argument("--one", choices=STEPS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        run_step(arguments.one, arguments.folder)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.folder or Path(temporary)
+        if not (folder / "history.json").exists():
+            make(folder, arguments.seeds)
+        print(f"{'step':<16}{'seconds':>9}{'processor s':>13}{'peak MB':>9}", flush=True)
+        for step in arguments.steps:
+            began = time.monotonic()
+            call = [sys.executable, __file__, "--one", step, "--folder", str(folder)]
+            child = subprocess.Popen(call, stdout=subprocess.DEVNULL)
+            _, status, used = os.wait4(child.pid, 0)
+            if status:
+                raise SystemExit(f"step {step} ended with status {status}")
+            seconds = time.monotonic() - began
+            print(
+                f"{step:<16}{seconds:>9.1f}{used.ru_utime + used.ru_stime:>13.1f}{used.ru_maxrss / 1024:>9.0f}",
+                flush=True,
+            )
+        for path in sorted((folder / "tables").glob("*.parquet")):
+            about = pq.read_metadata(path)
+            size = path.stat().st_size / 2**20
+            print(f"{path.name}: {about.num_rows:,} rows, {about.num_row_groups:,} row groups, {size:,.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
