@@ -158,9 +158,10 @@ def test_the_text_names_what_does_not_fit_and_what_to_set():
     frame = estimated(mlp(), seconds=600.0)
     longest = value(frame, "longest_seconds", rule="train") / 60  # 27 units, of ten minutes
     assert longest == 10 * (1 + 2 + 12 + 10)
-    fits = estimate_text(frame, {"train": 250, "maps": None})
+    fits = estimate_text(frame, {"train": 250, "maps": None}, ["a GPU", "a CPU", "a GPU"])
     assert "WARNING" not in fits
-    text = estimate_text(frame, {"train": 249, "maps": None})
+    assert "timed on a CPU, a GPU:" in fits
+    text = estimate_text(frame, {"train": 249, "maps": None}, ["a GPU"])
     assert "a job of train takes about 250 minutes; a cluster stops it after 249." in text
     assert "--set-resources train:runtime=420" in text and "maps:runtime" not in text
     assert max(map(len, text.splitlines())) <= 120 and text.isascii()
@@ -171,7 +172,8 @@ def test_the_text_names_what_does_not_fit_and_what_to_set():
 def test_time_on_many_slots_is_between_its_bounds():
     frame = estimated(mlp(levels=[0.0, 0.2, 0.4, 0.6]), seconds=3600.0)
     work_hours, chain = value(frame, "seconds") / 3600, value(frame, "chain_seconds") / 3600
-    lines = {line.split(":")[0].strip(): line for line in estimate_text(frame, {}).splitlines() if "at once:" in line}
+    text = estimate_text(frame, {}, [])
+    lines = {line.split(":")[0].strip(): line for line in text.splitlines() if "at once:" in line}
     assert lines["1 job  at once"].endswith(f" {work_hours:,.0f} h")
     assert work_hours / 8 > chain > work_hours / 100
     assert lines["8 jobs at once"].endswith(f"{work_hours / 8:.3g} h to {work_hours / 8 + chain * 7 / 8:.3g} h")

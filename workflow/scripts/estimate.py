@@ -16,7 +16,7 @@ with logged(snakemake.log[0]):
     pilots = {"/".join(path.with_suffix("").parts[-3:]): json.loads(path.read_text()) for path in files}
     rows = estimate(params.workloads, params.gathering, pilots, params.threads)
     tables.write(rows, snakemake.output.parquet)
-    text = estimate_text(rows.to_pandas(), params.minutes)
+    text = estimate_text(rows.to_pandas(), params.minutes, [pilot["where"] for pilot in pilots.values()])
     with atomic(snakemake.output.text) as temporary:
         temporary.write_text(text)
     print(text)

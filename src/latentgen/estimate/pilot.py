@@ -4,6 +4,7 @@ What is measured are the functions that the grid's own jobs call, on the same da
 """
 
 import os
+import platform
 import tempfile
 import time
 from collections.abc import Mapping
@@ -59,7 +60,16 @@ def measure(
         for task, (rule, settings) in plan["tasks"].items():
             found, files = analyses.measure(task, rule, settings)
             seconds, sizes = seconds | found, sizes | files
-    return {"device": choose_device(device).type, "seconds": seconds, "bytes": sizes}
+    return {"device": choose_device(device).type, "where": _where(device), "seconds": seconds, "bytes": sizes}
+
+
+def _where(device: str) -> str:
+    import torch
+
+    from latentgen.compute import choose_device
+
+    place = choose_device(device)
+    return torch.cuda.get_device_name(place) if place.type == "cuda" else f"a processor ({platform.machine()})"
 
 
 def _starts(device: str) -> dict[str, float]:

@@ -10,16 +10,18 @@ from latentgen.estimate.totals import BASES
 SLOTS = (1, 8, 100)
 
 
-def estimate_text(frame: pd.DataFrame, minutes: Mapping[str, int | None]) -> str:
+def estimate_text(frame: pd.DataFrame, minutes: Mapping[str, int | None], places: Iterable[str]) -> str:
     """`latentgen.estimate.totals.estimate` as plain ASCII text of at most 120 columns.
 
     Parameters
     ----------
     minutes : that a job of each rule may run at first, None where there is no limit
+    places : what the pilots ran on
     """
     rules = frame[frame["rule"].notna()]
     seconds, chain = _sum(frame, "seconds"), _sum(frame, "chain_seconds")
-    lines = ["What the whole grid takes, from nothing:", "", *_aligned(_by_rule(rules, minutes)), ""]
+    timed = ", ".join(sorted(set(places)))
+    lines = [f"What the whole grid takes, from nothing, timed on {timed}:", "", *_aligned(_by_rule(rules, minutes)), ""]
     checkpoints = frame[frame["quantity"] == "checkpoints"]
     lines.append(
         f"{_sum(frame, 'runs'):,.0f} runs (exact), {checkpoints['value'].sum():,.0f} checkpoints "
