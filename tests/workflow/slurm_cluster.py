@@ -65,9 +65,6 @@ class Cluster:
         jobs = [dict(re.findall(r"(\w+)=(\S*)", block)) for block in blocks]
         return sorted((job for job in jobs if job.get("WorkDir") == str(folder)), key=lambda job: int(job["JobId"]))
 
-    def jobs_of(self, rule, folder):
-        return [job for job in self.jobs(folder) if job["Comment"].startswith(f"rule_{rule}_wildcards")]
-
     def call(self, *arguments):
         """Command line of the README, with polls that suit tests."""
         snakemake = [sys.executable, "-m", "snakemake", "--cores", "8", "--profile", "slurm"]

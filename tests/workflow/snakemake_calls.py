@@ -61,6 +61,14 @@ def changed(**defaults):
     return config
 
 
+def long_grid():
+    """A training of seconds that can be caught between two saved epochs, and probes of it."""
+    config = changed(levels=[0.6], saved_epochs=[0, 20, 60], block=100)
+    training = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 16, "epochs": 60}
+    config["grid"] = [{"model": "mlp_small", "training": training}]
+    return config
+
+
 def check_out(folder):
     """What a user has in front of them, less the library and results."""
     for name in ("workflow", "profiles", "slurm", "config", "envs"):

@@ -6,19 +6,12 @@ import time
 
 import psutil
 import pytest
-from snakemake_calls import changed, command, environment, run
+from snakemake_calls import command, environment, long_grid, run
 
 pytestmark = pytest.mark.workflow
 
 CELL = "results/runs/digits/mlp_small/uniform-0.6/data0-1-model0"
 TARGETS = [f"{CELL}/checkpoints.json", f"{CELL}/probes/all/0000-0099.parquet"]
-
-
-def long_grid():
-    config = changed(levels=[0.6], saved_epochs=[0, 20, 60], block=100)
-    training = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 16, "epochs": 60}
-    config["grid"] = [{"model": "mlp_small", "training": training}]
-    return config
 
 
 def kill_in_training(folder, children_too):

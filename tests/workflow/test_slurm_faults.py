@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 from slurm_cluster import ended, trainings, until
-from snakemake_calls import changed, check_out, run
+from snakemake_calls import check_out, long_grid, run
 
 pytestmark = pytest.mark.workflow
 
@@ -17,27 +17,24 @@ CELL = "results/runs/digits/mlp_small/uniform-0.6/data0-1-model0"
 TARGETS = [f"{CELL}/history.parquet", f"{CELL}/records.parquet", f"{CELL}/probes/all/0000-0099.parquet"]
 
 
-def small_grid():
-    """A training of seconds that can be caught between two saved epochs, and its probes."""
-    config = changed(levels=[0.6], saved_epochs=[0, 20, 60], block=100)
-    training = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 16, "epochs": 60}
-    config["grid"] = [{"model": "mlp_small", "training": training}]
+def grid():
+    config = long_grid()
     config["defaults"]["probes"] = {"velpic": {"kind": "velpic", "family": "all"}}
-    return config | {"device": "auto"}
+    return config | {"device": "auto"}  # so that jobs ask for a GPU
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
     """Folder of a local run."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    run(folder, "--cores", "1", *TARGETS, config=small_grid())
+    run(folder, "--cores", "1", *TARGETS, config=grid())
     return folder
 
 
 def prepared(folder, undisturbed):
     """A checkout with the grid and its data."""
     check_out(folder)
-    (folder / "grid.yaml").write_text(yaml.safe_dump(small_grid()))
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid()))
     # With their times, so that they need not be made.
     shutil.copytree(undisturbed / "results/data", folder / "results/data")
     return folder
