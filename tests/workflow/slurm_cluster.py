@@ -105,3 +105,9 @@ def trainings(folder):
         if process.info["cwd"] == str(folder) and any(re.search(r"scripts/tmp\w+\.train\.py$", word) for word in words):
             found.append(process)
     return found
+
+
+def steps(job):
+    """Processes with which SLURM looks after the steps of ``job`` on the node."""
+    titles = ((process.info["cmdline"] or [""])[0] for process in psutil.process_iter(["cmdline"]))
+    return [title for title in titles if title.startswith(f"slurmstepd: [{job}.")]

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 import yaml
-from slurm_cluster import ended, trainings, until
+from slurm_cluster import ended, steps, trainings, until
 from snakemake_calls import check_out, long_grid, run
 
 pytestmark = pytest.mark.workflow
@@ -168,11 +168,13 @@ def test_a_node_that_is_drained_lost_and_returned_costs_only_time(slurm, folder,
         assert slurm.jobs(folder)[-1]["JobState"] == "RUNNING"
         # Lost with the job on it, which SLURM puts back into its queue.
         set_node("down")
-        until(lambda: not training.is_running())
+        # SLURM must be done with it on the node too before it may begin there again.
+        until(lambda: not training.is_running() and not steps(job["JobId"]))
         waiting = until(lambda: [job for job in slurm.jobs(folder) if job["JobState"] == "PENDING"])
         assert [job["JobId"] for job in waiting] == [job["JobId"]]
     finally:
         set_node("resume")
+    until(lambda: slurm.ask("sinfo", "--noheader", "--format=%T").strip() == "idle")
     # SLURM lets a job that it has put back wait for two minutes.
     slurm.ask("scontrol", "update", f"JobId={job['JobId']}", "StartTime=now")
     ended(process, folder)
