@@ -6,7 +6,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psutil
@@ -85,16 +84,6 @@ class Cluster:
 def ended(process, folder, seconds=300):
     """Wait for a call that must succeed."""
     assert process.wait(seconds) == 0, (folder / "output.txt").read_text()[-6000:]
-
-
-def until(condition, process=None, seconds=180):
-    """First true value of ``condition()``; fails when there is none, or when ``process`` ends before there is."""
-    deadline = time.monotonic() + seconds
-    while not (value := condition()):
-        assert process is None or process.poll() is None, "Snakemake ended too early"
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.1)
-    return value
 
 
 def trainings(folder):

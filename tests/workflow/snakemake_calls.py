@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import yaml
@@ -76,3 +77,13 @@ def check_out(folder):
     for name in ("Snakefile", "config.yaml"):
         shutil.copy(ROOT / name, folder / name)
     return folder
+
+
+def until(condition, process=None, seconds=180):
+    """First true value of ``condition()``; fails when there is none, or when ``process`` ends before there is."""
+    deadline = time.monotonic() + seconds
+    while not (value := condition()):
+        assert process is None or process.poll() is None, "Snakemake ended too early"
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.1)
+    return value

@@ -2,11 +2,10 @@
 
 import signal
 import subprocess
-import time
 
 import psutil
 import pytest
-from snakemake_calls import command, environment, long_grid, run
+from snakemake_calls import command, environment, long_grid, run, until
 
 pytestmark = pytest.mark.workflow
 
@@ -19,10 +18,7 @@ def kill_in_training(folder, children_too):
     call = command(folder, "--cores", "1", *TARGETS, config=long_grid())
     process = subprocess.Popen(call, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 300
-        while not list((folder / CELL).glob("partial/data0-model0/*/state.safetensors")):
-            assert process.poll() is None and time.monotonic() < deadline, "training did not reach a saved epoch"
-            time.sleep(0.02)
+        until(lambda: list((folder / CELL).glob("partial/data0-model0/*/state.safetensors")), process, 300)
         children = psutil.Process(process.pid).children(recursive=True)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -69,10 +65,7 @@ def test_an_orphaned_training_is_waited_for_not_joined(undisturbed, tmp_path):
         stderr=subprocess.DEVNULL,
     )
     try:
-        deadline = time.monotonic() + 120
-        while not (log.exists() and "another training is alive" in log.read_text()):
-            assert second.poll() is None and time.monotonic() < deadline, "the second training did not wait"
-            time.sleep(0.1)
+        until(lambda: log.exists() and "another training is alive" in log.read_text(), second, 120)
         assert not (tmp_path / CELL / "checkpoints.json").exists()
     finally:
         for orphan in orphans:

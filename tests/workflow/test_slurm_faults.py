@@ -8,8 +8,8 @@ import sys
 
 import pytest
 import yaml
-from slurm_cluster import ended, steps, trainings, until
-from snakemake_calls import check_out, long_grid, run
+from slurm_cluster import ended, steps, trainings
+from snakemake_calls import check_out, long_grid, run, until
 
 pytestmark = pytest.mark.workflow
 
@@ -45,8 +45,8 @@ def folder(tmp_path, slurm, undisturbed):
     return prepared(tmp_path, undisturbed)
 
 
-def start(slurm, folder, *more):
-    return slurm.start(folder, "--configfile", "grid.yaml", *more, "--", *TARGETS)
+def start(slurm, folder):
+    return slurm.start(folder, "--configfile", "grid.yaml", "--", *TARGETS)
 
 
 def caught_in_training(slurm, folder, process):
