@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,17 +13,22 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from latentgen import tables
-from latentgen.checkpoints import Checkpoint
+from latentgen.checkpoints import Checkpoint, run_name
+from latentgen.progress import Rate, log
 
 #: Rows are kept when this many seconds have passed since they last were: a killed job goes on from there.
 KEEP_SECONDS = 60.0
 
 
+#: Rows without the columns of run, epoch and inputs.
+Rows = list[dict[str, Any]]
+
+
 class Piece(NamedTuple):
-    """Rows that are computed or kept together: of one checkpoint, and perhaps one of several methods."""
+    """Rows that are computed or kept together: of one checkpoint, by one of perhaps several methods."""
 
     checkpoint: Checkpoint
-    method: Hashable
+    method: str
 
 
 def inputs(checkpoint: Checkpoint, *rest: Any) -> str:
@@ -40,7 +45,7 @@ def complete(
     kept: str | os.PathLike | None,
     schema: pa.Schema,
     pieces: Mapping[Piece, str],
-    compute: Callable[[list[Piece]], Iterable[tuple[Piece, list[dict[str, Any]]]]],
+    compute: Callable[[list[Piece]], Iterable[Mapping[Piece, Rows]]],
 ) -> pa.Table:
     """Rows of all ``pieces``, in their order, as ``schema`` has them.
 
@@ -49,15 +54,21 @@ def complete(
     kept : table of an earlier call, if there is one; its rows are taken over where their inputs are the same. It is
         written now and then, and at the end; None keeps nothing
     pieces : hash of the inputs of each
-    compute : rows of the pieces that are not known, without the columns of run, epoch and inputs
+    compute : rows of the pieces that are not known, those of a checkpoint together where they are found together
     """
     known = _known(kept, schema)
     kept_at = time.monotonic()
     missing = [piece for piece, key in pieces.items() if key not in known]
-    for piece, rows in compute(missing) if missing else ():
-        checkpoint, key = piece.checkpoint, pieces[piece]
-        named = {**checkpoint.run, "epoch": checkpoint.epoch, "inputs": key}
-        known[key] = tables.from_rows([{**named, **row} for row in rows], schema)
+    log.info("%d of %d pieces to compute", len(missing), len(pieces))
+    rate, done = Rate(len(missing)), 0
+    for found in compute(missing) if missing else ():
+        for piece, rows in found.items():
+            checkpoint, key = piece.checkpoint, pieces[piece]
+            named = {**checkpoint.run, "epoch": checkpoint.epoch, "inputs": key}
+            known[key] = tables.from_rows([{**named, **row} for row in rows], schema)
+        done += len(found)
+        name = f"{run_name(checkpoint.run)} epoch {checkpoint.epoch} ({', '.join(piece.method for piece in found)})"
+        log.info("%s: %d of %d; %s", name, done, len(missing), rate.left(done))
         if kept is not None and time.monotonic() - kept_at > KEEP_SECONDS:
             tables.write(_together(known, pieces, schema), kept)
             kept_at = time.monotonic()

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from cells import MODEL, RECIPE, RUNS, train
+from cells import MODEL, RECIPE, RUNS, train, trained_cell
 
 from latentgen import datasets, labels
 from latentgen.estimate import analyses, pilot, trainings, work
@@ -117,7 +117,7 @@ def test_a_map_of_rewinding_scores_as_many_networks_as_a_pilot_says(cell, digits
     calls = []
     original = swaps.Swaps.evaluate
     monkeypatch.setattr(swaps.Swaps, "evaluate", lambda *arguments: calls.append(1) or original(*arguments))
-    rewind_cell(cell, RUNS, settings, digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, None)
+    rewind_cell(trained_cell(cell, digits_folder), settings, None)
     networks = len(set(swaps.layer_sets(4).values()))  # three hidden layers and the readout
     # Maps of epochs 0 and 1 and of weights drawn anew; at the last epoch nothing is put back.
     assert len(calls) == len(RUNS) * (3 * networks + 1)
@@ -130,7 +130,7 @@ def test_an_edit_trains_as_often_and_as_long_as_is_counted(digits_folder, tmp_pa
     trained = []
     original = edit.Training._train_epoch
     monkeypatch.setattr(edit.Training, "_train_epoch", lambda *given: trained.append(given[1]) or original(*given))
-    edit.edit_cell(tmp_path, RUNS, 1, settings, digits_folder, tmp_path / "labels.parquet", MODEL, RECIPE, "cpu", 1)
+    edit.edit_cell(trained_cell(tmp_path, digits_folder), 1, settings, RECIPE)
     (job,) = work._trained_again(SimpleNamespace(settings={"interventions": {"edit": settings}}, runs=RUNS))
     assert job.seconds["epoch"] == len(trained) and set(trained) == {2, 3}
     assert job.seconds["training"] == len(list((tmp_path / "partial/edit/epoch-0001").glob("data*")))

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from cells import MODEL, RUNS, train
+from cells import train, trained_cell
 
 from latentgen import models, seeds, tables
 from latentgen.activations.sources import Stream
@@ -34,8 +34,7 @@ def cell(tmp_path_factory, digits_folder):
 
 
 def block(cell, digits_folder, block="0000-0099", settings=SETTINGS, kept=None):
-    common = (digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, kept)
-    return geometry_block(cell, RUNS, block, settings, *common)
+    return geometry_block(trained_cell(cell, digits_folder), block, settings, kept)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cells import RUNS, train
+from cells import RUNS, train, trained_cell
 from safetensors.torch import load_file
 
 from latentgen import activations, checkpoints, labels, models
@@ -118,10 +118,10 @@ def test_rewinding(cell, digits_folder, digits):
 
 
 def test_continued_and_relabelled_trainings(cell, digits_folder):
-    place = (digits_folder, cell / "labels.parquet", MODEL, RECIPE, "cuda", 1)
+    first = trained_cell(cell, digits_folder, RUNS[:1], device="cuda")
     settings = {"until": 3, "layers": ["last", "layer3"], "bias": ["zero", "kept"]}
-    frame = edit_cell(cell, RUNS[:1], 1, settings, *place).to_pandas()
+    frame = edit_cell(first, 1, settings, RECIPE).to_pandas()
     assert len(frame.groupby(["layer", "rows", "bias"])) == 4 and set(frame["epoch"]) == {1, 2, 3}
     masc = kinds.complete({"kind": "masc"})
-    frame = relabel_cell(cell, RUNS[:1], {"probe": "masc", "layer": "last"}, masc, *place).to_pandas()
+    frame = relabel_cell(first, {"probe": "masc", "layer": "last"}, masc, RECIPE).to_pandas()
     assert set(frame["epoch"]) == {0, 1, 2} and frame["value"].notna().all()

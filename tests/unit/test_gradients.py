@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from cells import MODEL, RUNS, train
+from cells import MODEL, RUNS, train, trained_cell
 from scipy import stats
 from torch.nn import functional
 
@@ -289,8 +289,7 @@ def cell(tmp_path_factory, digits_folder):
 
 
 def block(cell, digits_folder, block="0000-0099", kept=None, labels=None):
-    labels = labels or cell / "labels.parquet"
-    return gradients_block(cell, RUNS, block, digits_folder, labels, MODEL, "cpu", 1, kept)
+    return gradients_block(trained_cell(cell, digits_folder, labels_file=labels), block, kept)
 
 
 @pytest.fixture(scope="module")

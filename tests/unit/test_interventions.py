@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from cells import MODEL, RUNS, train
+from cells import MODEL, RUNS, train, trained_cell
 
 from latentgen import checkpoints, datasets, labels, models, tables
 from latentgen.activations.dumps import stream
@@ -50,8 +50,7 @@ def features(source, split, layer):
 
 def transferred(cell, digits_folder, layers="all", block="0000-0009", kept=None):
     settings = {"layers": layers}
-    place = (digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, kept)
-    return transfer_block(cell, RUNS, block, settings, *place)
+    return transfer_block(trained_cell(cell, digits_folder), block, settings, kept)
 
 
 def test_zero_bias_transfer_is_velpic_on_every_layer(source, drawn):
@@ -172,8 +171,8 @@ def odd_cells(tmp_path_factory, digits_folder):
 
 def edit_odd(cell, digits_folder, **settings):
     folder, runs, recipe, model = cell
-    place = (digits_folder, folder / "labels.parquet", model, recipe, "cpu", 1)
-    return edit_cell(folder, runs, 1, {"layers": ["last"], "bias": ["zero"], "until": 3, **settings}, *place)
+    chosen = {"layers": ["last"], "bias": ["zero"], "until": 3, **settings}
+    return edit_cell(trained_cell(folder, digits_folder, runs, model), 1, chosen, recipe)
 
 
 def test_a_readout_without_bias_has_one_edit(odd_cells, digits_folder):
@@ -267,8 +266,8 @@ def test_a_truncated_network_trains_the_layers_in_front_alone(source):
 
 
 def edit(cell, digits_folder, settings, epoch=3, recipe=PLAIN):
-    place = (digits_folder, cell / "labels.parquet", MODEL, recipe, "cpu", 1)
-    return edit_cell(cell, RUNS, epoch, {"layers": ["last"], "bias": ["zero"], **settings}, *place)
+    chosen = {"layers": ["last"], "bias": ["zero"], **settings}
+    return edit_cell(trained_cell(cell, digits_folder), epoch, chosen, recipe)
 
 
 MEASURES = ["data_seed", "epoch", "split", "labels", "mode", "metric"]
@@ -345,8 +344,7 @@ def test_unknown_layers_are_named(cell, digits_folder):
 def test_relabelling_is_a_training_on_what_the_probe_predicts(cell, digits_folder, digits, source, drawn, tmp_path):
     masc = kinds.complete({"kind": "masc", "variance": 0.9})
     settings = {"probe": "masc90", "layer": "fc1"}
-    place = (digits_folder, cell / "labels.parquet", MODEL, PLAIN, "cpu", 1)
-    table = relabel_cell(cell, RUNS, settings, masc, *place)
+    table = relabel_cell(trained_cell(cell, digits_folder), settings, masc, PLAIN)
     assert table.schema.equals(tables.RELABEL)
     frame = table.to_pandas()
     assert set(frame["probe"]) == {"masc90"} and set(frame["layer"]) == {"fc1"} and set(frame["from_epoch"]) == {6}
@@ -373,6 +371,5 @@ def test_relabelling_is_a_training_on_what_the_probe_predicts(cell, digits_folde
 
 def test_relabelling_names_a_probe_that_is_too_narrow(cell, digits_folder):
     qda = kinds.complete({"kind": "qda", "max_features": 100})
-    place = (digits_folder, cell / "labels.parquet", MODEL, PLAIN, "cpu", 1)
     with pytest.raises(ValueError, match="not meant for layers as wide as 'fc1'"):
-        relabel_cell(cell, RUNS, {"probe": "qda", "layer": "fc1"}, qda, *place)
+        relabel_cell(trained_cell(cell, digits_folder), {"probe": "qda", "layer": "fc1"}, qda, PLAIN)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cells import MODEL, RECIPE, RUNS, train
+from cells import RECIPE, RUNS, train, trained_cell
 from safetensors.torch import load_file, save_file
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import special_ortho_group
@@ -218,8 +218,7 @@ def cell(tmp_path_factory, digits_folder):
 
 
 def mapped(cell, digits_folder, run=RUNS[0], **changed):
-    common = (digits_folder, cell / "labels.parquet", MODEL, "cpu", 1)
-    return maps_cell(cell, run, SETTINGS | changed, *common)
+    return maps_cell(trained_cell(cell, digits_folder, [run]), SETTINGS | changed)
 
 
 @pytest.fixture(scope="module")

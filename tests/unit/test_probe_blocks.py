@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from cells import MODEL, RUNS, train
+from cells import MODEL, RUNS, train, trained_cell
 
 from latentgen import checkpoints, labels, noise, tables
 from latentgen.activations.dumps import dump_block, dump_layer, stream
@@ -31,7 +31,7 @@ def cell(tmp_path_factory, digits_folder):
 
 
 def probe(cell, digits_folder, block="0000-0009", family=PROBES, kept=None, dumps=None):
-    return probe_block(cell, RUNS, block, family, digits_folder, cell / "labels.parquet", MODEL, "cpu", 1, kept, dumps)
+    return probe_block(trained_cell(cell, digits_folder), block, family, kept, dumps)
 
 
 def test_published_files_of_a_cell(cell):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cells import MODEL, RUNS, train
+from cells import MODEL, RUNS, train, trained_cell
 from safetensors.torch import load_file
 from torch import nn
 from torch.optim.swa_utils import update_bn
@@ -72,8 +72,7 @@ def cells(tmp_path_factory, digits_folder):
 
 
 def rewound(folder, digits_folder, name="mlp", runs=RUNS, kept=None, **settings):
-    place = (digits_folder, folder / "labels.parquet", NETWORKS[name][0], "cpu", 1, kept)
-    return rewind_cell(folder, runs, BOTH | settings, *place)
+    return rewind_cell(trained_cell(folder, digits_folder, runs, NETWORKS[name][0]), BOTH | settings, kept)
 
 
 @pytest.fixture(scope="module")

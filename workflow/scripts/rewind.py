@@ -1,24 +1,15 @@
 """Put the weights of layers back to every saved epoch and score the networks."""
 
-from pathlib import Path
-
 from latentgen import tables
 from latentgen.interventions.rewind import rewind_cell
 from latentgen.progress import logged
+from latentgen.trained import TrainedCell
 
 with logged(snakemake.log[0]):
-    params = snakemake.params
-    folder = Path(snakemake.input.index).parent
-    rows = rewind_cell(
-        folder=folder,
-        runs=params.runs,
-        settings=params.settings,
-        data_folder=Path(snakemake.input.data).parent,
-        labels_file=snakemake.input.labels,
-        model=params.model,
-        device=params.device,
-        threads=params.threads,
-        # As for geometry: a copy outlives the output that Snakemake deletes.
-        kept=folder / "partial" / "rewind.parquet",
+    files, params = snakemake.input, snakemake.params
+    cell = TrainedCell.of_files(
+        files.index, files.data, files.labels, params.runs, params.model, params.device, params.threads
     )
-    tables.write(rows, snakemake.output[0])
+    # As for geometry: a copy outlives the output that Snakemake deletes.
+    kept = cell.folder / "partial" / "rewind.parquet"
+    tables.write(rewind_cell(cell, params.settings, kept), snakemake.output[0])

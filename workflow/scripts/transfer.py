@@ -1,26 +1,16 @@
 """Evaluate edited readouts on a block of checkpoints."""
 
-from pathlib import Path
-
 from latentgen import tables
 from latentgen.interventions.transfer import transfer_block
 from latentgen.progress import logged
+from latentgen.trained import TrainedCell
 
 with logged(snakemake.log[0]):
-    params, block = snakemake.params, snakemake.wildcards.block
-    folder = Path(snakemake.input.index).parent
-    # As for probes: a copy outlives the output that Snakemake deletes.
-    kept = folder / "partial" / "transfer" / f"{block}.parquet"
-    rows = transfer_block(
-        folder=folder,
-        runs=params.runs,
-        block=block,
-        settings=params.settings,
-        data_folder=Path(snakemake.input.data).parent,
-        labels_file=snakemake.input.labels,
-        model=params.model,
-        device=params.device,
-        threads=params.threads,
-        kept=kept,
+    files, params = snakemake.input, snakemake.params
+    cell = TrainedCell.of_files(
+        files.index, files.data, files.labels, params.runs, params.model, params.device, params.threads
     )
-    tables.write(rows, snakemake.output[0])
+    block = snakemake.wildcards.block
+    # As for probes: a copy outlives the output that Snakemake deletes.
+    kept = cell.folder / "partial" / "transfer" / f"{block}.parquet"
+    tables.write(transfer_block(cell, block, params.settings, kept), snakemake.output[0])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow as pa
 
 from latentgen import tables
 from latentgen.checkpoints import at_epoch, run_name
+from latentgen.trained import TrainedCell
 
 #: Seconds after which an analysis of one checkpoint is not repeated; after which, repeated, it is not measured on
 #: several; and that several may take.
@@ -47,9 +49,9 @@ class Analyses:
         kept: list[int],
     ):
         self.folder, self.run, self.kept = folder, run, kept
-        self.common = {"data_folder": data_folder, "model": plan["model"], "device": device, "threads": threads}
-        self.labels = {"labels_file": folder / "labels.parquet"}
-        self.block = {"runs": [run], "block": f"0-{kept[-1]}", **self.common, **self.labels, "kept": None}
+        labels = folder / "labels.parquet"
+        self.cell = TrainedCell(folder, [run], Path(data_folder), labels, plan["model"], device, threads)
+        self.block = f"0-{kept[-1]}"
         self.dumps = None
         if any(rule == "dump_block" for rule, _ in plan["tasks"].values()):
             # Each takes much room: no more than are needed to tell one from two.
@@ -108,8 +110,8 @@ class Analyses:
             found = path.stat().st_size
         return time.perf_counter() - began, found
 
-    def _cell(self, n: int) -> Path:
-        """Folder of a cell that has but the last ``n`` checkpoints."""
+    def _cell(self, n: int) -> TrainedCell:
+        """The cell with but the last ``n`` checkpoints."""
         folder = self.folder / f"last-{n}"
         if not folder.exists():
             folder.mkdir()
@@ -118,56 +120,54 @@ class Analyses:
                 run["sha256"] = {str(epoch): run["sha256"][str(epoch)] for epoch in self.kept[-n:]}
             (folder / "checkpoints.json").write_text(json.dumps(index))
             (folder / "checkpoints").symlink_to((self.folder / "checkpoints").resolve())
-        return folder
+        return replace(self.cell, folder=folder)
 
     def _probes(self, n: int, family) -> pa.Table:
         from latentgen.probes.blocks import probe_block
 
-        return probe_block(self._cell(n), family=family, **self.block, dumps=self.dumps)
+        return probe_block(self._cell(n), self.block, family, None, self.dumps)
 
     def _geometry(self, n: int, settings) -> pa.Table:
         from latentgen.geometry.blocks import geometry_block
 
-        return geometry_block(self._cell(n), settings=settings, **self.block)
+        return geometry_block(self._cell(n), self.block, settings, None)
 
     def _gradients(self, n: int, _settings) -> pa.Table:
         from latentgen.gradients.blocks import gradients_block
 
-        return gradients_block(self._cell(n), **self.block)
+        return gradients_block(self._cell(n), self.block, None)
 
     def _transfer(self, n: int, settings) -> pa.Table:
         from latentgen.interventions.transfer import transfer_block
 
-        return transfer_block(self._cell(n), settings=settings, **self.block)
+        return transfer_block(self._cell(n), self.block, settings, None)
 
     def _maps(self, n: int, settings) -> pa.Table:
         from latentgen.maps.cell import maps_cell
 
-        return maps_cell(self._cell(n), run=self.run, settings=settings, **self.common, **self.labels)
+        return maps_cell(self._cell(n), settings)
 
     def _dump(self, n: int, _settings) -> int:
         """Bytes of the dumps of ``n`` checkpoints, which stay for the probes."""
-        from latentgen.activations.dumps import dump_block, stream
+        from latentgen.activations.dumps import dump_block
 
         target = self.folder / "dumps"
-        dump_block(self._cell(n), [self.run], self.block["block"], stream(**self.common), target)
+        cell = self._cell(n)
+        dump_block(cell.folder, cell.runs, self.block, cell.stream(), target)
         written = [target / run_name(self.run) / f"epoch-{epoch:04d}" for epoch in self.kept[-n:]]
         return sum(path.stat().st_size for folder in written for path in folder.iterdir())
 
     def _rewind(self, settings) -> tuple[dict[str, float], dict[str, float]]:
         """From one network scored once in each mode: a map scores so many, as many as there are sets of layers."""
-        from latentgen import datasets
-        from latentgen.activations.dumps import stream
         from latentgen.interventions.swaps import Swaps, layer_sets, scored
-        from latentgen.labels import RunLabels
 
         began = time.perf_counter()
-        source = stream(**self.common)
+        cell = self._cell(1)
+        source = cell.stream()
         source.load(at_epoch(self.folder, self.run, self.kept[-1]).path)
         swaps = Swaps(source, settings["batch_norm"])
-        labels = RunLabels.read(self.labels["labels_file"], self.run["data_seed"])
-        data = datasets.load(self.common["data_folder"])
-        on = scored(labels, data.y_test, settings["examples"], self.run["data_seed"], source.device)
+        seed = self.run["data_seed"]
+        on = scored(cell.labels[seed], cell.data.y_test, settings["examples"], seed, source.device)
         # No layer differs from itself, so that one network is scored in each mode, but there are the rows of all.
         rows = swaps.rows(source.model.state_dict(), on)
         fixed, began = time.perf_counter() - began, time.perf_counter()

@@ -8,6 +8,7 @@ import importlib
 import os
 from typing import TYPE_CHECKING
 
+from latentgen import lazy
 from latentgen.figures.catalogue import FIGURES
 
 if TYPE_CHECKING:
@@ -38,11 +39,7 @@ _HOMES = {
 
 __all__ = ["FIGURES", "Results", "draw", "save"]
 
-
-def __getattr__(name):
-    if name != "Results":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return importlib.import_module(f"{__name__}.results").Results
+__getattr__, __dir__ = lazy.names(__name__, {"Results": "results"})
 
 
 def draw(name: str, results: "Results") -> tuple["Figure", "pd.DataFrame"]:

@@ -3,7 +3,7 @@
 The names below are loaded on first use, because the modules behind them import what computes.
 """
 
-import importlib
+from latentgen import lazy
 
 #: Raised by hand when a change alters the rows of some checkpoint.
 VERSION = 1
@@ -17,12 +17,4 @@ _HOMES = {
 
 __all__ = ["ManifoldGeometry", "SimulatedCapacity", "manifold_geometry", "simulated_capacity"]
 
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = lazy.names(__name__, _HOMES)

@@ -5,18 +5,15 @@ Ketha & Ramaswamy (TMLR 2026, arXiv 2603.19865) edit at epoch 40 and train on to
 
 import copy
 import hashlib
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
 
-from latentgen import datasets, models, tables
+from latentgen import models, tables
 from latentgen.activations import LAST
-from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
 from latentgen.interventions.heads import (
@@ -32,22 +29,17 @@ from latentgen.labels import RunLabels
 from latentgen.locks import locked
 from latentgen.probes.passes import class_moments
 from latentgen.progress import log
+from latentgen.trained import TrainedCell
 from latentgen.training.cell import state_folder
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 
 
 def edit_cell(
-    folder: str | os.PathLike,
-    runs: Sequence[Mapping[str, Any]],
+    cell: TrainedCell,
     epoch: int,
     settings: Mapping[str, Any],
-    data_folder: str | os.PathLike,
-    labels_file: str | os.PathLike,
-    model: Mapping[str, Any],
     recipe: Recipe,
-    device: str,
-    threads: int,
 ) -> pa.Table:
     """Rows of `latentgen.tables.EDIT` for all runs of a cell, edited after ``epoch``; none for a run that had stopped.
 
@@ -57,26 +49,24 @@ def edit_cell(
 
     Parameters
     ----------
-    folder : of the cell; runs : columns of each run; model : ``factory`` and ``options``
     settings : ``until``; ``layers``, "last" or names; ``bias``, "kept" or "zero" (that of a new readout is zero)
     """
-    source, data = stream(data_folder, model, device, threads), datasets.load(data_folder)
+    source, data = cell.stream(), cell.data
     recipe = replace(recipe, epochs=settings["until"], stop_accuracy=None)
-    partial = Path(folder) / "partial" / "edit" / f"epoch-{epoch:04d}"
+    partial = cell.folder / "partial" / "edit" / f"epoch-{epoch:04d}"
     parts = [tables.EDIT.empty_table()]
     with locked(partial / "lock"):
-        for run in runs:
-            if last_epoch(folder, run) < epoch:
+        for run in cell.runs:
+            if last_epoch(cell.folder, run) < epoch:
                 log.info("%s stopped before epoch %d: nothing to edit", run_name(run), epoch)
                 continue
-            source.load(at_epoch(folder, run, epoch).path)
-            labels = RunLabels.read(labels_file, run["data_seed"])
+            source.load(at_epoch(cell.folder, run, epoch).path)
+            labels = cell.labels[run["data_seed"]]
             for name, variant, network in _edits(settings, source, labels, data.n_classes):
                 where = partial / f"{run_name(run)}-{name}-{variant.rows}-{variant.bias}"
                 # Named by the edited weights: whatever they were made from, equal ones train on equally.
-                work = state_folder(
-                    where, run, data, labels, model, recipe, source.device, threads, epoch, _digest(network)
-                )
+                made_from = (data, labels, cell.model, recipe, source.device, cell.threads, epoch, _digest(network))
+                work = state_folder(where, run, *made_from)
                 seen = (labels.given, labels.train, labels.validation)
                 training = Training(dict(run), data, network, *seen, recipe, [], work, source.device, first_epoch=epoch)
                 training.fit()

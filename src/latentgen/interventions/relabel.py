@@ -1,16 +1,13 @@
 """Training from scratch on the labels that a probe of a trained network gives its training set."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from latentgen import datasets, models, tables
-from latentgen.activations.dumps import stream
+from latentgen import models, tables
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
 from latentgen.interventions.heads import named_layer
@@ -18,22 +15,17 @@ from latentgen.labels import RunLabels
 from latentgen.locks import locked
 from latentgen.probes.evaluate import Task, fit
 from latentgen.progress import log
+from latentgen.trained import TrainedCell
 from latentgen.training.cell import state_folder
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 
 
 def relabel_cell(
-    folder: str | os.PathLike,
-    runs: Sequence[Mapping[str, Any]],
+    cell: TrainedCell,
     settings: Mapping[str, Any],
     probe: Mapping[str, Any],
-    data_folder: str | os.PathLike,
-    labels_file: str | os.PathLike,
-    model: Mapping[str, Any],
     recipe: Recipe,
-    device: str,
-    threads: int,
 ) -> pa.Table:
     """Rows of `latentgen.tables.RELABEL` for all runs of a cell.
 
@@ -43,23 +35,22 @@ def relabel_cell(
 
     Parameters
     ----------
-    folder : of the cell; runs : columns of each run; model : ``factory`` and ``options``
     settings : ``probe`` (name) and ``layer`` ("last" or a layer's name); probe : that probe's settings
     """
-    source, data = stream(data_folder, model, device, threads), datasets.load(data_folder)
-    partial = Path(folder) / "partial" / "relabel"
+    source, data, model = cell.stream(), cell.data, cell.model
+    partial = cell.folder / "partial" / "relabel"
     parts = [tables.RELABEL.empty_table()]
     with locked(partial / "lock"):
-        for run in runs:
-            checkpoint = at_epoch(folder, run, last_epoch(folder, run))
-            labels = RunLabels.read(labels_file, run["data_seed"])
+        for run in cell.runs:
+            checkpoint = at_epoch(cell.folder, run, last_epoch(cell.folder, run))
+            labels = cell.labels[run["data_seed"]]
             source.load(checkpoint.path)
             layer = named_layer(settings["layer"], source.layers)
             given = _predicted(source, layer, probe, labels, data, run["data_seed"])
             quality = tables.from_rows(_quality(run, given, labels), tables.HISTORY)
             # Named by the new labels: whatever they were made from, equal ones train equally.
             new = replace(labels, given=given)
-            work = state_folder(partial / run_name(run), run, data, new, model, recipe, source.device, threads)
+            work = state_folder(partial / run_name(run), run, data, new, model, recipe, source.device, cell.threads)
             network = models.build(model["factory"], data.in_shape, data.n_classes, run["model_seed"], model["options"])
             seen = (given, labels.train, labels.validation)
             training = Training(dict(run), data, network, *seen, recipe, [], work, source.device)

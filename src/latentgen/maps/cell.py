@@ -1,6 +1,5 @@
 """Maps of the run that stands for a cell."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,33 +9,27 @@ import torch
 
 from latentgen import seeds, tables
 from latentgen.activations import INPUT, OUTPUT, named_layers
-from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import in_epochs, last_epoch
 from latentgen.labels import RunLabels
 from latentgen.maps.embedding import Map, embed
 from latentgen.maps.settings import FEWEST, NEIGHBORS
 from latentgen.progress import Rate, log
+from latentgen.trained import TrainedCell
 
 
 def maps_cell(
-    folder: str | os.PathLike,
-    run: Mapping[str, Any],
+    cell: TrainedCell,
     settings: Mapping[str, Any],
-    data_folder: str | os.PathLike,
-    labels_file: str | os.PathLike,
-    model: Mapping[str, Any],
-    device: str,
-    threads: int,
 ) -> pa.Table:
-    """Rows of `latentgen.tables.MAPS` for all saved epochs of one run: maps illustrate, they are no statistic.
+    """Rows of `latentgen.tables.MAPS` for all saved epochs of a cell's first run.
 
-    All epochs, layers and methods have the same examples. Where all examples of a layer are equal, or some value is not
-    finite, coordinates and trustworthiness are null, and the next map is laid onto the one before.
+    Maps illustrate, they are no statistic. All epochs, layers and methods have the same examples. Where all examples of
+    a layer are equal, or some value is not finite, coordinates and trustworthiness are null, and the next map is laid
+    onto the one before.
 
     Parameters
     ----------
-    folder : of the cell; run : its columns; model : ``factory`` and ``options``
     settings : complete, see `latentgen.maps.settings`
 
     Raises
@@ -44,10 +37,10 @@ def maps_cell(
     ValueError
         The model has no such layer, or there are fewer than 31 training examples.
     """
-    source = stream(data_folder, model, device, threads)
+    source, run = cell.stream(), cell.runs[0]
     layers = [*source.layers, OUTPUT]
     wanted = named_layers(settings["layers"], source.layers, "maps.layers")
-    labels = RunLabels.read(labels_file, run["data_seed"])
+    labels = cell.labels[run["data_seed"]]
     examples = sample(labels, settings["examples"], run["data_seed"])
     shown = {
         "index": examples,
@@ -55,7 +48,7 @@ def maps_cell(
         "given_label": labels.given[examples],
     }
     seed = seeds.derive("maps", run["data_seed"]) % 2**32
-    checkpoints = in_epochs(folder, [run], range(last_epoch(folder, run) + 1))
+    checkpoints = in_epochs(cell.folder, [run], range(last_epoch(cell.folder, run) + 1))
     latest: dict[tuple[str, str], Map] = {}
     parts = [tables.MAPS.empty_table()]
     rate = Rate(len(checkpoints))

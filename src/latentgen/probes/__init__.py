@@ -4,7 +4,7 @@ Every probe is a scikit-learn estimator that takes NumPy arrays or torch tensors
 loaded on first use, because the modules behind them import torch and scikit-learn.
 """
 
-import importlib
+from latentgen import lazy
 
 #: Raised by hand when a change alters the rows that some probe gives.
 VERSION = 2
@@ -22,12 +22,4 @@ _HOMES = {
 
 __all__ = ["KNN", "LDA", "MASC", "QDA", "ClassMoments", "LogisticProbe", "NearestMean", "VeLPIC"]
 
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__():
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__ = lazy.names(__name__, _HOMES)

@@ -5,7 +5,7 @@ the names of the data set, model, noise kind, level and probe. The functions are
 modules behind them import pandas.
 """
 
-import importlib
+from latentgen import lazy
 
 #: Raised by hand when a change alters the scoreboard.
 VERSION = 1
@@ -14,8 +14,4 @@ _HOMES = {"facts": "values", "rows": "values", "scoreboard": "comparison", "scor
 
 __all__ = ["facts", "rows", "scoreboard", "scoreboard_text"]
 
-
-def __getattr__(name):
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__, __dir__ = lazy.names(__name__, _HOMES)

@@ -136,29 +136,20 @@ def headline_of(frames: Iterable[Mapping[str, pd.DataFrame]], probes: Sequence[s
     for tables in frames:
         if not len(probes) or model_accuracy(tables["history"]).empty:
             raise ValueError("a headline needs test accuracies of the models and of at least one probe")
-        parts.append(_of_grid_points(probes, **tables))
+        parts.append(_of_grid_points(probes, tables))
         order.append(tables["probes"][GRID_POINT[:3]].drop_duplicates())
     table = pd.concat(parts, ignore_index=True).sort_values([*GRID_POINT, "measure"])
     return pd.concat(order).drop_duplicates().merge(table[COLUMNS], on=GRID_POINT[:3])
 
 
-def _of_grid_points(
-    names: Sequence[str],
-    probes: pd.DataFrame,
-    history: pd.DataFrame,
-    transfer: pd.DataFrame | None = None,
-    edit: pd.DataFrame | None = None,
-    relabel: pd.DataFrame | None = None,
-    rewind: pd.DataFrame | None = None,
-) -> pd.DataFrame:
+def _of_grid_points(names: Sequence[str], tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     """Quantities of the grid points of these tables, ``measure`` being their order; ``names`` : probes, in theirs."""
-    final, *stopped = _network(history)
-    if rewind is not None:
-        ends = rewind[[*RUN, "last_epoch"]].drop_duplicates().rename(columns={"last_epoch": "epoch"})
+    final, *stopped = _network(tables["history"])
+    if "rewind" in tables:
+        ends = tables["rewind"][[*RUN, "last_epoch"]].drop_duplicates().rename(columns={"last_epoch": "epoch"})
         _check_same_end(final.rows, ends, "rewind")
     measures = []
-    edited = interventions.measures(transfer, edit, relabel, rewind)
-    for measure in (final, *stopped, *_probes(probes, names), *edited):
+    for measure in (final, *stopped, *_probes(tables["probes"], names), *interventions.measures(tables)):
         if measure.quantity in SAME_END:
             what = f"probe {measure.names['probe']!r}" if "probe" in measure.names else "transfer"
             _check_same_end(final.rows, measure.rows, what)

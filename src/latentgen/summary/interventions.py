@@ -33,16 +33,11 @@ class Measure(NamedTuple):
     beside: Mapping[str, pd.DataFrame] | None = None
 
 
-def measures(
-    transfer: pd.DataFrame | None,
-    edit: pd.DataFrame | None,
-    relabel: pd.DataFrame | None,
-    rewind: pd.DataFrame | None,
-) -> Iterator[Measure]:
-    """Quantities of all interventions; `latentgen.summary.headline` says what they are."""
-    for table, quantities in ((transfer, _transfer), (edit, _edit), (relabel, _relabel), (rewind, _rewind)):
-        if table is not None:
-            yield from quantities(table)
+def measures(tables: Mapping[str, pd.DataFrame]) -> Iterator[Measure]:
+    """Quantities of the interventions that have a table; `latentgen.summary.headline` says what they are."""
+    for name, quantities in (("transfer", _transfer), ("edit", _edit), ("relabel", _relabel), ("rewind", _rewind)):
+        if name in tables:
+            yield from quantities(tables[name])
 
 
 def minus(rows: pd.DataFrame, baseline: pd.DataFrame) -> pd.DataFrame:

@@ -1,0 +1,19 @@
+"""Packages whose names are loaded on first use, because the modules behind them import torch or pandas."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a package; ``homes`` : module within it that each name comes from."""
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    def known() -> list[str]:
+        return sorted({*vars(importlib.import_module(package)), *homes})
+
+    return get, known

@@ -1,0 +1,78 @@
+"""A cell of the grid whose runs are trained: what every analysis of its checkpoints starts from."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from latentgen import blocks, datasets
+from latentgen.checkpoints import Checkpoint, block_epochs, in_epochs
+from latentgen.labels import RunLabels
+
+if TYPE_CHECKING:
+    from latentgen.activations.sources import Stream
+
+
+@dataclass(frozen=True)
+class TrainedCell:
+    """Trained runs of one grid point, the data and labels that they saw, and what to compute on.
+
+    Parameters
+    ----------
+    folder : of the cell, with its checkpoints and their index (see `latentgen.checkpoints`)
+    runs : columns of each run
+    data_folder : of the prepared data set; labels_file : labels.parquet of the cell
+    model : ``factory`` and ``options``
+    device, threads : see `latentgen.compute`
+    """
+
+    folder: Path
+    runs: Sequence[Mapping[str, Any]]
+    data_folder: Path
+    labels_file: Path
+    model: Mapping[str, Any]
+    device: str
+    threads: int
+
+    @classmethod
+    def of_files(
+        cls,
+        index: str | os.PathLike,
+        data: str | os.PathLike,
+        labels: str | os.PathLike,
+        runs: Sequence[Mapping[str, Any]],
+        model: Mapping[str, Any],
+        device: str,
+        threads: int,
+    ) -> "TrainedCell":
+        """The cell of the index of its checkpoints, any file of the prepared data set, and labels.parquet."""
+        return cls(Path(index).parent, runs, Path(data).parent, Path(labels), model, device, threads)
+
+    @cached_property
+    def data(self) -> datasets.Dataset:
+        return datasets.load(self.data_folder)
+
+    @cached_property
+    def labels(self) -> dict[int, RunLabels]:
+        """Labels by data seed."""
+        return {run["data_seed"]: RunLabels.read(self.labels_file, run["data_seed"]) for run in self.runs}
+
+    def checkpoints(self, block: str) -> list[Checkpoint]:
+        """Those of all runs in a block of epochs; none when training stopped before it."""
+        return in_epochs(self.folder, self.runs, block_epochs(block))
+
+    def inputs(self, checkpoint: Checkpoint, versions: Sequence[int], *rest: Any) -> str:
+        """Hash of all that rows of a checkpoint are computed from.
+
+        ``versions`` are those of the methods; ``rest`` is JSON, what sets an analysis and its pieces apart.
+        """
+        digests = [self.data.digest, self.labels[checkpoint.run["data_seed"]].digest]
+        return blocks.inputs(checkpoint, self.model, *digests, *rest, self.device, self.threads, versions)
+
+    def stream(self) -> "Stream":
+        """Activations of the model on the data, before any weights are loaded."""
+        from latentgen.activations.dumps import stream  # imports torch, which waits until something is computed
+
+        return stream(self.data_folder, self.model, self.device, self.threads)
