@@ -128,8 +128,8 @@ def test_an_edit_trains_as_often_and_as_long_as_is_counted(digits_folder, tmp_pa
     train(tmp_path, digits_folder)
     settings = complete({"edit": {"epochs": [1], "until": 3, "layers": ["last", "fc1"], "bias": bias}})["edit"]
     trained = []
-    original = edit.Training._train_epoch
-    monkeypatch.setattr(edit.Training, "_train_epoch", lambda *given: trained.append(given[1]) or original(*given))
+    original = edit.Training.train_epoch
+    monkeypatch.setattr(edit.Training, "train_epoch", lambda *given: trained.append(given[1]) or original(*given))
     edit.edit_cell(trained_cell(tmp_path, digits_folder), 1, settings, RECIPE)
     (job,) = work._trained_again(SimpleNamespace(settings={"interventions": {"edit": settings}}, runs=RUNS))
     assert job.seconds["epoch"] == len(trained) and set(trained) == {2, 3}

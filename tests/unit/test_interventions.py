@@ -195,8 +195,8 @@ def test_layers_with_weights_of_their_own_can_be_edited_and_resumed(odd_cells, d
     whole = edit_odd(cell, digits_folder, layers=["layer1", "avgpool"])
     assert set(whole["layer"].to_pylist()) == {"avgpool", "layer1"}
     resumed = []
-    train_epoch = Training._train_epoch
-    monkeypatch.setattr(Training, "_train_epoch", lambda self, epoch: resumed.append(epoch) or train_epoch(self, epoch))
+    train_epoch = Training.train_epoch
+    monkeypatch.setattr(Training, "train_epoch", lambda self, epoch: resumed.append(epoch) or train_epoch(self, epoch))
     longer = edit_odd(cell, digits_folder, layers=["layer1", "avgpool"], until=4)
     assert resumed == [4] * 3
     assert set(zip(longer["layer"].to_pylist(), longer["epoch"].to_pylist(), strict=True)) >= {("layer1", 4)}
@@ -314,7 +314,7 @@ def test_an_interrupted_edit_goes_on_to_the_same_rows(digits_folder, tmp_path, m
     whole = edit(tmp_path / "whole", digits_folder, {"until": 6}, epoch=2, recipe=recipe)
     # Every epoch leaves a state, and the second epoch of the second training is where the power fails.
     monkeypatch.setattr("latentgen.training.loop.STATE_SECONDS", -1.0)
-    train_epoch, epochs = Training._train_epoch, []
+    train_epoch, epochs = Training.train_epoch, []
 
     def failing(self, epoch):
         epochs.append(epoch)
@@ -323,11 +323,11 @@ def test_an_interrupted_edit_goes_on_to_the_same_rows(digits_folder, tmp_path, m
         return train_epoch(self, epoch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_train_epoch", failing)
+        patch.setattr(Training, "train_epoch", failing)
         with pytest.raises(KeyboardInterrupt):
             edit(tmp_path / "cut", digits_folder, {"until": 6}, epoch=2, recipe=recipe)
     resumed = []
-    monkeypatch.setattr(Training, "_train_epoch", lambda self, epoch: resumed.append(epoch) or train_epoch(self, epoch))
+    monkeypatch.setattr(Training, "train_epoch", lambda self, epoch: resumed.append(epoch) or train_epoch(self, epoch))
     assert edit(tmp_path / "cut", digits_folder, {"until": 6}, epoch=2, recipe=recipe).equals(whole)
     assert epochs == [3, 4, 5, 6, 3, 4] and resumed == [4, 5, 6] + 2 * [3, 4, 5, 6]
 

@@ -172,6 +172,15 @@ def test_portions_are_whole_grid_points(results, monkeypatch, enough):
     assert of_probes == points
 
 
+def test_portions_may_divide_grid_points_but_no_curve(results, monkeypatch):
+    monkeypatch.setattr(portions, "ENOUGH", 1)
+    curve = [*GRID_POINT, "probe", "layer"]
+    found = [portion for (portion,) in portions.portions(results.probes, whole=curve)]
+    assert all(len(portion[curve].drop_duplicates()) == 1 for portion in found)
+    assert len(found) == len(results.probes[curve].drop_duplicates())
+    pd.testing.assert_frame_equal(pd.concat(found).sort_index(), results.probes)
+
+
 def test_statistics_by_portions_equal_those_of_the_whole(results, monkeypatch):
     given = {"probes": results.probes, "history": results.history, "rewind": frames_rewinding.rewind(results.history)}
     rows, by = summary.probe_accuracy(results.probes), [*GRID_POINT, "probe", "layer"]

@@ -140,7 +140,7 @@ def test_a_killed_run_ends_with_the_same_bytes(digits, tmp_path, monkeypatch, re
     whole = make(digits, tmp_path / "whole", recipe, validation=range(0, 100))
     whole.fit()
     killed = make(digits, tmp_path / "killed", recipe, validation=range(0, 100))
-    train_epoch = Training._train_epoch
+    train_epoch = Training.train_epoch
 
     def dying(self, epoch):
         correct = train_epoch(self, epoch)
@@ -149,7 +149,7 @@ def test_a_killed_run_ends_with_the_same_bytes(digits, tmp_path, monkeypatch, re
         return correct
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Training, "_train_epoch", dying)
+        patch.setattr(Training, "train_epoch", dying)
         killed.fit()
     resumed = make(digits, tmp_path / "killed", recipe, validation=range(0, 100))
     assert resumed.fit() == 5
@@ -159,7 +159,7 @@ def test_a_killed_run_ends_with_the_same_bytes(digits, tmp_path, monkeypatch, re
 
 def test_resuming_does_not_train_again(digits, tmp_path, monkeypatch):
     make(digits, tmp_path).fit()
-    monkeypatch.setattr(Training, "_train_epoch", lambda self, epoch: pytest.fail("trained again"))
+    monkeypatch.setattr(Training, "train_epoch", lambda self, epoch: pytest.fail("trained again"))
     assert make(digits, tmp_path).fit() == 5
 
 
@@ -167,9 +167,9 @@ def test_more_epochs_continue_the_run_and_equal_a_long_one(digits, tmp_path, mon
     make(digits, tmp_path / "grown").fit()
     longer = Recipe("adam", 0.002, 100, epochs=8)
     epochs = []
-    train_epoch = Training._train_epoch
+    train_epoch = Training.train_epoch
     with monkeypatch.context() as patch:
-        patch.setattr(Training, "_train_epoch", lambda self, epoch: epochs.append(epoch) or train_epoch(self, epoch))
+        patch.setattr(Training, "train_epoch", lambda self, epoch: epochs.append(epoch) or train_epoch(self, epoch))
         grown = make(digits, tmp_path / "grown", longer)
         grown.fit()
     assert epochs == [6, 7, 8]
@@ -211,7 +211,7 @@ def test_a_kill_between_weights_and_records_is_repaired(digits, tmp_path):
 
 def test_a_state_is_written_between_saved_epochs_when_time_has_passed(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "STATE_SECONDS", 0.0)
-    train_epoch = Training._train_epoch
+    train_epoch = Training.train_epoch
 
     def dying(self, epoch):
         if epoch == 5:
@@ -219,7 +219,7 @@ def test_a_state_is_written_between_saved_epochs_when_time_has_passed(digits, tm
         return train_epoch(self, epoch)
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
-        patch.setattr(Training, "_train_epoch", dying)
+        patch.setattr(Training, "train_epoch", dying)
         make(digits, tmp_path).fit()
     resumed = make(digits, tmp_path)
     assert resumed._resume() and resumed.epoch == 4

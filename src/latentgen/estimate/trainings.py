@@ -41,17 +41,17 @@ class Clocked(Training):
         yield
         self.seconds[part][epoch] = time.perf_counter() - began
 
-    def _train_epoch(self, epoch: int) -> int:
+    def train_epoch(self, epoch: int) -> int:
         with self._clock("train", epoch):
-            return super()._train_epoch(epoch)
+            return super().train_epoch(epoch)
 
-    def _after_epoch(self) -> None:
+    def after_epoch(self) -> None:
         with self._clock("after", self.epoch):
-            super()._after_epoch()
+            super().after_epoch()
 
-    def _save_state(self) -> None:
+    def keep_state(self) -> None:
         with self._clock("state", self.epoch):
-            super()._save_state()
+            super().keep_state()
         self.state_bytes[self.epoch] = (self.folder / "state.safetensors").stat().st_size
 
 
@@ -129,7 +129,7 @@ def _units(training: Clocked, rows: int, total: int, others: int) -> tuple[dict[
     kept = training.records.tensors().values()
     of_example = sum(tensor.element_size() for tensor in kept)
     growth = (training.state_bytes[last] - training.state_bytes[2]) / (last - 2)
-    records = {epoch: training._records(epoch).stat().st_size * total / rows for epoch in (0, last)}
+    records = {epoch: training.records_file(epoch).stat().st_size * total / rows for epoch in (0, last)}
     sizes = {
         "state": training.state_bytes[last] - growth * last + of_example * left,
         "state:epoch": growth,

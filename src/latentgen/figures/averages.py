@@ -32,7 +32,7 @@ def over_epochs(rows: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         Columns ``by`` and `STATISTICS`; see `latentgen.summary.carry_forward` and `latentgen.summary.over_seeds`.
     """
     by = [*by, "epoch"]
-    means = [summary.over_seeds(summary.carry_forward(part, by[:-1]), by) for (part,) in portions(rows)]
+    means = [summary.over_seeds(summary.carry_forward(part, by[:-1]), by) for (part,) in portions(rows, whole=by[:-1])]
     return means[0] if len(means) == 1 else pd.concat(means).sort_values(by, ignore_index=True)
 
 

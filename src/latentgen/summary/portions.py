@@ -14,19 +14,20 @@ from latentgen.summary.intervals import GRID_POINT
 ENOUGH = 2**20
 
 
-def portions(*frames: pd.DataFrame) -> Iterator[tuple[pd.DataFrame, ...]]:
-    """Rows of the same whole grid points of each of ``frames``: those of the first, in their order, as rows are.
+def portions(*frames: pd.DataFrame, whole: Sequence[str] = GRID_POINT) -> Iterator[tuple[pd.DataFrame, ...]]:
+    """Rows of the same grid points of each of ``frames``: those of the first, in their order, as rows are.
 
     Parameters
     ----------
     frames : DataFrame
-        Columns of `latentgen.summary.GRID_POINT`, without nulls. Frames that have fewer than `ENOUGH` rows together are
-        one portion, as they are.
+        Columns ``whole``, without nulls. Frames of fewer than `ENOUGH` rows together are one portion, as they are.
+    whole : sequence of str
+        Columns whose every combination stays in one portion, where grid points may be divided further.
     """
     if sum(map(len, frames)) < ENOUGH:
         yield frames
         return
-    grouped = [frame.groupby(GRID_POINT, sort=False) for frame in frames]
+    grouped = [frame.groupby(list(whole), sort=False) for frame in frames]
     sizes = [group.size() for group in grouped]
     counts = sum(size.reindex(sizes[0].index, fill_value=0) for size in sizes)
     place = (counts.cumsum() - counts) // ENOUGH

@@ -38,6 +38,8 @@ class Training:
     uninterrupted one (on a CPU with the same number of threads): the order of each epoch and its dropout masks are
     drawn from (model seed, epoch), never from a generator that lives across epochs.
 
+    `fit` is made of `train_epoch`, `after_epoch` and `keep_state`, which `latentgen.estimate` clocks one by one.
+
     Parameters
     ----------
     run : columns that name the run (see `latentgen.tables.RUN`)
@@ -89,68 +91,29 @@ class Training:
         """Train until the stop rule or the last epoch; returns the last epoch. Raises `Diverged`."""
         if not self._resume():
             self.epoch = self.first_epoch
-            self._after_epoch()
+            self.after_epoch()
         if not self.stopped:
             log.info("%s: training from epoch %d on %s", self._name(), self.epoch, self.device)
         rate = Rate(self.recipe.epochs, self.epoch)
         saved_at = time.monotonic()
         while not self.stopped:
             epoch = self.epoch + 1
-            correct = self._train_epoch(epoch)
+            correct = self.train_epoch(epoch)
             self.epoch = epoch
             self.stopped = epoch >= self.recipe.epochs or self._rule_met()
-            self._after_epoch()
+            self.after_epoch()
             if epoch in self.saved_epochs or self.stopped or time.monotonic() - saved_at > STATE_SECONDS:
-                self._save_state()
+                self.keep_state()
                 saved_at = time.monotonic()
             test = next(row[4] for row in reversed(self.history) if row[1:4] == ["test", "true", "accuracy"])
+            right = correct / len(self.labels)
             log.info(
                 "%s: epoch %d of at most %d, running training accuracy %.4f, test %.4f; %s",
-                *(
-                    self._name(),
-                    epoch,
-                    self.recipe.epochs,
-                    correct / len(self.labels),
-                    test,
-                    rate.left(epoch),
-                ),
+                *(self._name(), epoch, self.recipe.epochs, right, test, rate.left(epoch)),
             )
         return self.epoch
 
-    def release(self) -> None:
-        """Let go of everything that only training needs: a cell's later runs want the memory."""
-        del self.model, self.optimizer, self.pixels, self.held_out, self.records
-
-    def kept_epochs(self) -> list[int]:
-        """Epochs so far whose weights and records are kept: the saved ones, the first, and the last if reached."""
-        kept = {self.first_epoch, *(epoch for epoch in self.saved_epochs if epoch <= self.epoch)}
-        return sorted(kept | {self.epoch} if self.stopped else kept)
-
-    def weights(self, epoch: int) -> Path:
-        """File of the weights after ``epoch``, one of `kept_epochs`."""
-        return self.folder / f"epoch-{epoch:04d}.safetensors"
-
-    def records_table(self, epoch: int) -> pa.Table:
-        """Rows of `latentgen.tables.RECORDS` as they stood after ``epoch``, one of `kept_epochs`."""
-        return tables.with_columns(pq.read_table(self._records(epoch)), self.run, tables.RECORDS)
-
-    def history_table(self) -> pa.Table:
-        """Rows of `latentgen.tables.HISTORY`, in order of epochs.
-
-        A run that was continued past its former end has measured that epoch's training set too; it is left out, so
-        that the table is the one of an uninterrupted run.
-        """
-        keys = ("epoch", "split", "labels", "metric", "value", "n", "mode")
-        rows = [{**self.run, **dict(zip(keys, row, strict=True))} for row in self.history]
-        kept = set(self.kept_epochs())
-        rows = [row for row in rows if row["epoch"] in kept or (row["split"], row["mode"]) != ("train", "evaluated")]
-        return tables.from_rows(rows, tables.HISTORY)
-
-    def _name(self) -> str:
-        run = self.run
-        return "{dataset} {model} {noise}-{level} data{data_seed}-model{model_seed}".format(**run)
-
-    def _train_epoch(self, epoch: int) -> int:
+    def train_epoch(self, epoch: int) -> int:
         """One pass over the training set; returns how many examples were right when they were trained on."""
         n, size = len(self.labels), self.recipe.batch_size
         torch.manual_seed(seeds.derive("training", self.run["model_seed"], epoch))
@@ -177,7 +140,7 @@ class Training:
         self._measure(epoch, "train", "running", logits, {"given": self.labels, "true": self.true})
         return int((logits.argmax(1) == self.labels).sum())
 
-    def _after_epoch(self) -> None:
+    def after_epoch(self) -> None:
         """Measure, and at a saved epoch (the first and the last always are) keep weights and records."""
         epoch = self.epoch
         for split, pixels, labels in self.held_out:
@@ -186,7 +149,50 @@ class Training:
             labels = {"given": self.labels, "true": self.true}
             self._measure(epoch, "train", "evaluated", self._logits(self.pixels), labels)
             save_weights(self.model, self.weights(epoch))
-            tables.write(self._records_now(), self._records(epoch))
+            tables.write(self._records_now(), self.records_file(epoch))
+
+    def keep_state(self) -> None:
+        """Write what an interrupted training goes on from."""
+        progress = {"epoch": self.epoch, "history": self.history}
+        path = self.folder / "state.safetensors"
+        save_state(path, self.model, self.optimizer, self.records.tensors(), progress)
+
+    def release(self) -> None:
+        """Let go of everything that only training needs: a cell's later runs want the memory."""
+        del self.model, self.optimizer, self.pixels, self.held_out, self.records
+
+    def kept_epochs(self) -> list[int]:
+        """Epochs so far whose weights and records are kept: the saved ones, the first, and the last if reached."""
+        kept = {self.first_epoch, *(epoch for epoch in self.saved_epochs if epoch <= self.epoch)}
+        return sorted(kept | {self.epoch} if self.stopped else kept)
+
+    def weights(self, epoch: int) -> Path:
+        """File of the weights after ``epoch``, one of `kept_epochs`."""
+        return self.folder / f"epoch-{epoch:04d}.safetensors"
+
+    def records_file(self, epoch: int) -> Path:
+        """File of the records after ``epoch``, one of `kept_epochs`."""
+        return self.folder / f"records-{epoch:04d}.parquet"
+
+    def records_table(self, epoch: int) -> pa.Table:
+        """Rows of `latentgen.tables.RECORDS` as they stood after ``epoch``, one of `kept_epochs`."""
+        return tables.with_columns(pq.read_table(self.records_file(epoch)), self.run, tables.RECORDS)
+
+    def history_table(self) -> pa.Table:
+        """Rows of `latentgen.tables.HISTORY`, in order of epochs.
+
+        A run that was continued past its former end has measured that epoch's training set too; it is left out, so
+        that the table is the one of an uninterrupted run.
+        """
+        keys = ("epoch", "split", "labels", "metric", "value", "n", "mode")
+        rows = [{**self.run, **dict(zip(keys, row, strict=True))} for row in self.history]
+        kept = set(self.kept_epochs())
+        rows = [row for row in rows if row["epoch"] in kept or (row["split"], row["mode"]) != ("train", "evaluated")]
+        return tables.from_rows(rows, tables.HISTORY)
+
+    def _name(self) -> str:
+        run = self.run
+        return "{dataset} {model} {noise}-{level} data{data_seed}-model{model_seed}".format(**run)
 
     @torch.no_grad()
     def _logits(self, pixels: Pixels) -> torch.Tensor:
@@ -203,17 +209,9 @@ class Training:
             for metric, value in (("accuracy", accuracy), ("loss", loss)):
                 self.history.append([epoch, split, kind, metric, value, len(target), mode])
 
-    def _records(self, epoch: int) -> Path:
-        return self.folder / f"records-{epoch:04d}.parquet"
-
     def _records_now(self) -> pa.Table:
         measured = {name: column.cpu().numpy() for name, column in self.records.columns.items()}
         return pa.table({"epoch": np.full(len(self.indices), self.epoch), "index": self.indices, **measured})
-
-    def _save_state(self) -> None:
-        progress = {"epoch": self.epoch, "history": self.history}
-        path = self.folder / "state.safetensors"
-        save_state(path, self.model, self.optimizer, self.records.tensors(), progress)
 
     def _resume(self) -> bool:
         """Take up a saved state if it can still give every saved epoch; one past a newly added epoch cannot."""
@@ -224,7 +222,7 @@ class Training:
         records, progress = load_state(path, self.model, self.optimizer)
         self.epoch, self.history = progress["epoch"], progress["history"]
         self.stopped = self.epoch >= self.recipe.epochs or self._rule_met()
-        kept = all(self.weights(epoch).exists() and self._records(epoch).exists() for epoch in self.kept_epochs())
+        kept = all(self.weights(epoch).exists() and self.records_file(epoch).exists() for epoch in self.kept_epochs())
         if not kept or self.epoch > self.recipe.epochs:
             log.info(
                 "%s: the state of epoch %d lacks an earlier saved epoch; starting again",
