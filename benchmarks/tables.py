@@ -4,7 +4,8 @@
 
 Synthetic runs of 2 data sets, 4 models, 2 kinds of noise and 5 levels, half of which stop early, each its own cell with
 the files that jobs would write: about 3,100 rows of probes (3 on 8 layers, at 70 saved epochs, on test and held-out
-examples) and 4,700 of history (up to 500 epochs) a run. The default makes 12 million rows of the one, 18 of the other.
+examples), 4,700 of history (up to 500 epochs) and 2,600 of rewinding (7 layers, about 25 epochs, 5 views) a run. The
+default makes 12, 18 and 10 million rows of them.
 Each step runs the workflow's own script in a process of its own. With ``--folder`` the files stay there, and are taken
 from there where they exist.
 """
@@ -34,7 +35,12 @@ POINTS = list(product(("mnist", "cifar10"), MODELS, NOISES, (0.0, 0.2, 0.4, 0.6,
 LAYERS = ["input", *(f"layer{k}" for k in range(1, 8))]
 PROBES = ("masc", "velpic", "logistic")
 EPOCHS, BLOCK = 500, 100
-STEPS = ("gather-probes", "gather-history", "cell", "fig1", "fig3", "fig10", "fig12", "fig15", "headline", "published")
+VIEWS = ("test", "validation", "unpermuted", "permuted", "restored")
+TABLES = ("probes", "history", "rewind")
+STEPS = (
+    *("gather-probes", "gather-history", "gather-rewind", "cell", "fig1", "fig3", "fig10", "fig12", "fig15", "fig20"),
+    *("fig21", "headline", "published"),
+)
 
 
 def cells(seeds: int):
@@ -52,7 +58,7 @@ def saved_epochs(last: int) -> np.ndarray:
 def repeated(columns: dict, schema: pa.Schema) -> pa.Table:
     n = max(len(values) for values in columns.values() if isinstance(values, np.ndarray))
     arrays = [
-        pa.array(values if isinstance(values, np.ndarray) else np.full(n, values), schema.field(name).type)
+        pa.array(values if isinstance(values, np.ndarray) else [values] * n, schema.field(name).type, from_pandas=True)
         for name, values in ((name, columns[name]) for name in schema.names)
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
@@ -93,9 +99,25 @@ def history_rows(point: tuple, seed: int, last: int, draw: np.random.Generator) 
     return repeated(run_columns(point, seed) | columns | {"value": values, "n": 10000}, tables.HISTORY)
 
 
+def rewind_rows(point: tuple, seed: int, epochs: np.ndarray, draw: np.random.Generator) -> pa.Table:
+    epochs = np.unique(np.r_[epochs[::3], epochs[-1]])
+    at = [index.ravel() for index in np.meshgrid(*map(np.arange, (len(epochs), 3, 7, 5)), indexing="ij")]
+    kinds, layers, views = np.array(["alone", "prefix", "suffix"]), np.array(LAYERS[1:]), np.array(VIEWS)[at[3]]
+    absent = np.isin(views, VIEWS[3:]) & (point[3] == 0)  # nothing is mislabelled
+    values = np.where(absent, np.nan, draw.integers(2000, 9000, len(views)) / 10000)
+    return repeated(
+        run_columns(point, seed)
+        | {"epoch": epochs[at[0]], "last_epoch": epochs[-1], "kind": kinds[at[1]], "layer": layers[at[2]]}
+        | {"depth": at[2] + 1, "parameters": 1000 * (at[2] + 1), "weights": "saved", "draw": None}
+        | {"batch_norm": "none", "view": views, "metric": "accuracy", "value": values}
+        | {"n": np.where(absent, 0, 5000), "inputs": f"{draw.integers(0, 2**62):016x}"},
+        tables.REWIND,
+    )
+
+
 def make(folder: Path, seeds: int) -> None:
     """Write the files of all cells, and the lists of them."""
-    parts: dict[str, list[str]] = {"probes": [], "history": []}
+    parts: dict[str, list[str]] = {name: [] for name in TABLES}
     for point, seed, last in cells(seeds):
         draw = np.random.default_rng(seed)
         cell = folder / "runs" / "-".join(map(str, point)) / f"data{seed}-model{seed}"
@@ -107,10 +129,10 @@ def make(folder: Path, seeds: int) -> None:
             table = probe_rows(point, seed, of_block, draw) if len(of_block) else tables.PROBES.empty_table()
             pq.write_table(table, path, compression="zstd", store_schema=False)
             parts["probes"].append(str(path))
-        pq.write_table(
-            history_rows(point, seed, last, draw), cell / "history.parquet", compression="zstd", store_schema=False
-        )
-        parts["history"].append(str(cell / "history.parquet"))
+        of_run = {"history": history_rows(point, seed, last, draw), "rewind": rewind_rows(point, seed, epochs, draw)}
+        for name, table in of_run.items():
+            pq.write_table(table, cell / f"{name}.parquet", compression="zstd", store_schema=False)
+            parts[name].append(str(cell / f"{name}.parquet"))
     for name, paths in parts.items():
         (folder / f"{name}.json").write_text(json.dumps(paths))
 
@@ -125,7 +147,7 @@ class Paths(list):
 
 def run_step(step: str, folder: Path) -> None:
     """What one step does, in this process."""
-    gathered = {name: str(folder / "tables" / f"{name}.parquet") for name in ("probes", "history")}
+    gathered = {name: str(folder / "tables" / f"{name}.parquet") for name in TABLES}
     job = SimpleNamespace(log=[str(folder / "log")], wildcards=SimpleNamespace(figure=step))
     if step.startswith("gather"):
         name = step.removeprefix("gather-")
@@ -137,12 +159,13 @@ def run_step(step: str, folder: Path) -> None:
         tables.read(gathered["probes"], filters=[*filters, ("data_seed", "==", 0)])
         return
     elif step in ("headline", "published"):
-        job.input, script = Paths(**gathered), step
+        job.input, script = Paths(**{name: gathered[name] for name in ("probes", "history")}), step
         job.output = Paths(**{kind: str(folder / f"{step}.{kind}") for kind in ("parquet", "csv", "text")})
     else:
         probe = {"fit_labels": "given", "batch_norm": "running", "n_axes": None, "variance": 0.99}
         settings = {name: {**probe, "kind": name} for name in PROBES}
-        used = ["history"] if step == "fig12" else list(gathered)
+        used = {"fig12": ["history"], "fig20": ["rewind", "history"], "fig21": ["rewind", "history"]}
+        used = used.get(step, ["probes", "history"])
         job.input = SimpleNamespace(data=[], tables=[gathered[name] for name in used])
         job.params = SimpleNamespace(settings=settings, models={})
         job.output, script = SimpleNamespace(pdf=str(folder / f"{step}.pdf")), "draw_figure"

@@ -1,7 +1,5 @@
 """Rows of an analysis on a block of checkpoints: those already known are kept, the others computed."""
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -31,16 +29,6 @@ class Piece(NamedTuple):
     method: str
 
 
-def inputs(checkpoint: Checkpoint, *rest: Any) -> str:
-    """Hash of all that rows of a checkpoint are computed from; ``rest`` is JSON: data, labels, settings, versions.
-
-    Not the hash of the recipe's text: rows stay good where the weights are the same, say with more epochs.
-    """
-    named = {column: value for column, value in checkpoint.run.items() if column != "entry"}
-    parts = [named, checkpoint.epoch, checkpoint.sha256, *rest]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
 def complete(
     kept: str | os.PathLike | None,
     schema: pa.Schema,
@@ -59,8 +47,8 @@ def complete(
     known = _known(kept, schema)
     kept_at = time.monotonic()
     missing = [piece for piece, key in pieces.items() if key not in known]
-    log.info("%d of %d pieces to compute", len(missing), len(pieces))
-    rate, done = Rate(len(missing)), 0
+    log.info("%d of %d to compute, each method of a checkpoint counting as one", len(missing), len(pieces))
+    rate, done = None, 0
     for found in compute(missing) if missing else ():
         for piece, rows in found.items():
             checkpoint, key = piece.checkpoint, pieces[piece]
@@ -68,7 +56,9 @@ def complete(
             known[key] = tables.from_rows([{**named, **row} for row in rows], schema)
         done += len(found)
         name = f"{run_name(checkpoint.run)} epoch {checkpoint.epoch} ({', '.join(piece.method for piece in found)})"
-        log.info("%s: %d of %d; %s", name, done, len(missing), rate.left(done))
+        # What the first took includes imports.
+        log.info("%s: %d of %d%s", name, done, len(missing), f"; {rate.left(done)}" if rate else "")
+        rate = rate or Rate(len(missing), done)
         if kept is not None and time.monotonic() - kept_at > KEEP_SECONDS:
             tables.write(_together(known, pieces, schema), kept)
             kept_at = time.monotonic()

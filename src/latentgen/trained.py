@@ -1,13 +1,14 @@
 """A cell of the grid whose runs are trained: what every analysis of its checkpoints starts from."""
 
-import os
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentgen import blocks, datasets
+from latentgen import datasets
 from latentgen.checkpoints import Checkpoint, block_epochs, in_epochs
 from latentgen.labels import RunLabels
 
@@ -37,18 +38,18 @@ class TrainedCell:
     threads: int
 
     @classmethod
-    def of_files(
-        cls,
-        index: str | os.PathLike,
-        data: str | os.PathLike,
-        labels: str | os.PathLike,
-        runs: Sequence[Mapping[str, Any]],
-        model: Mapping[str, Any],
-        device: str,
-        threads: int,
-    ) -> "TrainedCell":
-        """The cell of the index of its checkpoints, any file of the prepared data set, and labels.parquet."""
-        return cls(Path(index).parent, runs, Path(data).parent, Path(labels), model, device, threads)
+    def of_job(cls, files: Any, params: Any) -> "TrainedCell":
+        """The cell of a job.
+
+        Parameters
+        ----------
+        files : with the attributes ``index`` (of the cell's checkpoints), ``data`` (any file of the prepared data set)
+            and ``labels``
+        params : with the attributes ``runs``, ``model``, ``device`` and ``threads``
+        """
+        folders = {"folder": Path(files.index).parent, "data_folder": Path(files.data).parent}
+        computing = {"model": params.model, "device": params.device, "threads": params.threads}
+        return cls(**folders, labels_file=Path(files.labels), runs=params.runs, **computing)
 
     @cached_property
     def data(self) -> datasets.Dataset:
@@ -64,12 +65,19 @@ class TrainedCell:
         return in_epochs(self.folder, self.runs, block_epochs(block))
 
     def inputs(self, checkpoint: Checkpoint, versions: Sequence[int], *rest: Any) -> str:
-        """Hash of all that rows of a checkpoint are computed from.
+        """Hash of all that rows of a checkpoint are computed from: 16 hexadecimal digits.
 
-        ``versions`` are those of the methods; ``rest`` is JSON, what sets an analysis and its pieces apart.
+        Not of the recipe's text: rows stay good where the weights are the same, say with more epochs.
+
+        Parameters
+        ----------
+        versions : of the methods
+        rest : what sets an analysis and its methods apart, as JSON can write it
         """
-        digests = [self.data.digest, self.labels[checkpoint.run["data_seed"]].digest]
-        return blocks.inputs(checkpoint, self.model, *digests, *rest, self.device, self.threads, versions)
+        run = {column: value for column, value in checkpoint.run.items() if column != "entry"}
+        seen = [self.model, self.data.digest, self.labels[run["data_seed"]].digest]
+        parts = [run, checkpoint.epoch, checkpoint.sha256, *seen, *rest, self.device, self.threads, versions]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def stream(self) -> "Stream":
         """Activations of the model on the data, before any weights are loaded."""

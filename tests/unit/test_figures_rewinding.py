@@ -222,6 +222,24 @@ def test_networks_at_their_end_and_best_are_marked(results, draw, name):
 
 
 @pytest.mark.parametrize("name", ["fig20", "fig21"])
+def test_colour_bars_say_what_the_colours_of_their_line_mean(results, draw, name):
+    fig, table = draw(name)
+    bars = [ax for ax in fig.axes if ax.images and ax.images[0].get_array().shape == (1, 256)]
+    assert len(bars) == len(table[summary.GRID_POINT].drop_duplicates())
+    for bar in bars:
+        (image,) = bar.images
+        line = [ax for ax in fig.axes if ax is not bar and ax.images and ax.images[0].norm is image.norm]
+        assert line and all(panel.images[0].cmap == image.cmap for panel in line)
+        left, right, *_ = image.get_extent()
+        assert (left, right) == bar.get_xlim() == (image.norm.vmin, image.norm.vmax)
+        # A colour stands where the axis has its value, to a 256th of its length.
+        middles = left + (np.arange(256) + 0.5) * (right - left) / 256
+        assert np.abs(image.get_array()[0] - middles).max() < (right - left) / 256
+    # Of what is drawn as a bitmap, a PDF of many lines keeps the whole page for each.
+    assert not [artist for artist in fig.findobj() if artist.get_rasterized()]
+
+
+@pytest.mark.parametrize("name", ["fig20", "fig21"])
 def test_there_is_no_ring_where_the_last_epoch_is_best(small, name):
     # At the last epoch nothing is put back; here that is best of all, but for one layer of the suffixes.
     end = small.rewind["epoch"] == small.rewind["last_epoch"]

@@ -217,8 +217,8 @@ def cell(tmp_path_factory, digits_folder):
     return folder
 
 
-def mapped(cell, digits_folder, run=RUNS[0], **changed):
-    return maps_cell(trained_cell(cell, digits_folder, [run]), SETTINGS | changed)
+def mapped(cell, digits_folder, runs=RUNS, **changed):
+    return maps_cell(trained_cell(cell, digits_folder, runs), SETTINGS | changed)
 
 
 @pytest.fixture(scope="module")
@@ -246,7 +246,7 @@ def features(cell, digits, epoch, examples, layer):
 
 
 def test_every_map_has_the_same_examples_and_their_labels(table, rows, cell):
-    assert table.schema.equals(tables.MAPS)
+    assert table.schema.equals(tables.MAPS) and set(rows["data_seed"]) == {0}  # the first of two runs
     labels = RunLabels.read(cell / "labels.parquet", 0)
     expected = sample(labels, 60, 0)
     groups = rows.groupby(["epoch", "layer", "depth", "method"], sort=False)
@@ -307,7 +307,7 @@ def test_a_run_that_stopped_has_the_epochs_that_it_kept(tmp_path, digits_folder)
     train(tmp_path, digits_folder, replace(RECIPE, stop_accuracy=0.2), saved=(0, 1, 4), runs=[run])
     index = json.loads((tmp_path / "checkpoints.json").read_text())["data1-model0"]
     assert index["last_epoch"] < 4
-    found = mapped(tmp_path, digits_folder, run, methods=["pca"], layers=["output"]).to_pandas()
+    found = mapped(tmp_path, digits_folder, [run], methods=["pca"], layers=["output"]).to_pandas()
     assert found["epoch"].unique().tolist() == sorted(map(int, index["sha256"]))
 
 

@@ -123,6 +123,8 @@ def test_headline_refuses_runs_whose_ends_differ(small):
         summary.headline(probes, history[history["epoch"] < 4])
     with pytest.raises(ValueError, match="needs test accuracies"):
         summary.headline(probes[:0], history)
+    with pytest.raises(ValueError, match="made of a table 'maps'; there are probes, history, transfer"):
+        summary.headline_of([{"probes": probes, "history": history, "maps": history}], ["masc"])
 
 
 def test_headline_without_initialisation_says_nothing_of_it(small):

@@ -1,6 +1,7 @@
 """A trained cell: what it reads, and what the rows of its checkpoints are known by."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,8 @@ def folder(tmp_path_factory, digits_folder):
 
 def test_the_files_of_a_job_name_the_cell(folder, digits_folder):
     index, data, drawn = folder / "checkpoints.json", digits_folder / "meta.json", folder / "labels.parquet"
-    cell = TrainedCell.of_files(str(index), str(data), str(drawn), RUNS, MODEL, "cpu", 1)
+    files = SimpleNamespace(index=str(index), data=str(data), labels=str(drawn))
+    cell = TrainedCell.of_job(files, SimpleNamespace(runs=RUNS, model=MODEL, device="cpu", threads=1))
     assert cell == trained_cell(folder, digits_folder)
     assert set(cell.labels) == {0, 1} and cell.labels[1].digest == labels.RunLabels.read(drawn, 1).digest
     assert cell.data.digest == datasets.load(digits_folder).digest

@@ -1,7 +1,7 @@
 """The smoke grid, run once for all tests that only look at it or plan beside it."""
 
 import os
-import subprocess
+import shutil
 
 import pytest
 import slurm_cluster
@@ -22,8 +22,17 @@ def smoke(tmp_path_factory):
             common.mkdir(exist_ok=True)
             report = run(common, "--cores", "2", config=SMOKE).stdout
             (common / "report").write_text(report)
-    # cp -a: checkpoints and resume states that are one file on disk stay one, which shutil.copytree would double.
-    subprocess.run(["cp", "-a", f"{common}/.", folder], check=True)
+    copies = {}
+
+    def copy(source, target):
+        """Checkpoints and resume states that are one file on disk stay one."""
+        first = copies.setdefault(os.stat(source).st_ino, target)
+        if first == target:
+            shutil.copy2(source, target)
+        else:
+            os.link(first, target)
+
+    shutil.copytree(common, folder, symlinks=True, dirs_exist_ok=True, copy_function=copy)
     return folder
 
 

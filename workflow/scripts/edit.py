@@ -7,10 +7,8 @@ from latentgen.trained import TrainedCell
 from latentgen.training.recipe import Recipe
 
 with logged(snakemake.log[0]):
-    files, params = snakemake.input, snakemake.params
-    cell = TrainedCell.of_files(
-        files.index, files.data, files.labels, params.runs, params.model, params.device, params.threads
-    )
+    params = snakemake.params
+    cell = TrainedCell.of_job(snakemake.input, params)
     recipe = Recipe.from_config(params.training)
     rows = edit_cell(cell, int(snakemake.wildcards.epoch), params.settings, recipe)
     tables.write(rows, snakemake.output[0])

@@ -6,12 +6,10 @@ from latentgen.progress import logged
 from latentgen.trained import TrainedCell
 
 with logged(snakemake.log[0]):
-    files, params = snakemake.input, snakemake.params
-    cell = TrainedCell.of_files(
-        files.index, files.data, files.labels, params.runs, params.model, params.device, params.threads
-    )
+    params = snakemake.params
+    cell = TrainedCell.of_job(snakemake.input, params)
     block, family = snakemake.wildcards.block, snakemake.wildcards.family
     # Snakemake deletes an output before it is made again: a copy beside training's kept state outlives it.
     kept = cell.folder / "partial" / "probes" / family / f"{block}.parquet"
-    rows = probe_block(cell, block, params.family, kept, files.dumps or None)
+    rows = probe_block(cell, block, params.family, kept, snakemake.input.dumps or None)
     tables.write(rows, snakemake.output[0])

@@ -6,10 +6,8 @@ from latentgen.progress import logged
 from latentgen.trained import TrainedCell
 
 with logged(snakemake.log[0]):
-    files, params = snakemake.input, snakemake.params
-    cell = TrainedCell.of_files(
-        files.index, files.data, files.labels, params.runs, params.model, params.device, params.threads
-    )
+    params = snakemake.params
+    cell = TrainedCell.of_job(snakemake.input, params)
     block = snakemake.wildcards.block
     # Snakemake deletes an output before it is made again: a copy beside training's kept state outlives it.
     kept = cell.folder / "partial" / "geometry" / f"{block}.parquet"

@@ -6,8 +6,6 @@ from latentgen.progress import logged
 from latentgen.trained import TrainedCell
 
 with logged(snakemake.log[0]):
-    files, params = snakemake.input, snakemake.params
-    cell = TrainedCell.of_files(
-        files.index, files.data, files.labels, params.runs, params.model, params.device, params.threads
-    )
+    params = snakemake.params
+    cell = TrainedCell.of_job(snakemake.input, params)
     tables.write(maps_cell(cell, params.settings), snakemake.output[0])

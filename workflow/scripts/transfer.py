@@ -6,10 +6,8 @@ from latentgen.progress import logged
 from latentgen.trained import TrainedCell
 
 with logged(snakemake.log[0]):
-    files, params = snakemake.input, snakemake.params
-    cell = TrainedCell.of_files(
-        files.index, files.data, files.labels, params.runs, params.model, params.device, params.threads
-    )
+    params = snakemake.params
+    cell = TrainedCell.of_job(snakemake.input, params)
     block = snakemake.wildcards.block
     # As for probes: a copy outlives the output that Snakemake deletes.
     kept = cell.folder / "partial" / "transfer" / f"{block}.parquet"

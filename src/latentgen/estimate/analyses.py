@@ -110,7 +110,7 @@ class Analyses:
             found = path.stat().st_size
         return time.perf_counter() - began, found
 
-    def _cell(self, n: int) -> TrainedCell:
+    def _last(self, n: int) -> TrainedCell:
         """The cell with but the last ``n`` checkpoints."""
         folder = self.folder / f"last-{n}"
         if not folder.exists():
@@ -125,34 +125,34 @@ class Analyses:
     def _probes(self, n: int, family) -> pa.Table:
         from latentgen.probes.blocks import probe_block
 
-        return probe_block(self._cell(n), self.block, family, None, self.dumps)
+        return probe_block(self._last(n), self.block, family, None, self.dumps)
 
     def _geometry(self, n: int, settings) -> pa.Table:
         from latentgen.geometry.blocks import geometry_block
 
-        return geometry_block(self._cell(n), self.block, settings, None)
+        return geometry_block(self._last(n), self.block, settings, None)
 
     def _gradients(self, n: int, _settings) -> pa.Table:
         from latentgen.gradients.blocks import gradients_block
 
-        return gradients_block(self._cell(n), self.block, None)
+        return gradients_block(self._last(n), self.block, None)
 
     def _transfer(self, n: int, settings) -> pa.Table:
         from latentgen.interventions.transfer import transfer_block
 
-        return transfer_block(self._cell(n), self.block, settings, None)
+        return transfer_block(self._last(n), self.block, settings, None)
 
     def _maps(self, n: int, settings) -> pa.Table:
         from latentgen.maps.cell import maps_cell
 
-        return maps_cell(self._cell(n), settings)
+        return maps_cell(self._last(n), settings)
 
     def _dump(self, n: int, _settings) -> int:
         """Bytes of the dumps of ``n`` checkpoints, which stay for the probes."""
         from latentgen.activations.dumps import dump_block
 
         target = self.folder / "dumps"
-        cell = self._cell(n)
+        cell = self._last(n)
         dump_block(cell.folder, cell.runs, self.block, cell.stream(), target)
         written = [target / run_name(self.run) / f"epoch-{epoch:04d}" for epoch in self.kept[-n:]]
         return sum(path.stat().st_size for folder in written for path in folder.iterdir())
@@ -162,7 +162,7 @@ class Analyses:
         from latentgen.interventions.swaps import Swaps, layer_sets, scored
 
         began = time.perf_counter()
-        cell = self._cell(1)
+        cell = self._last(1)
         source = cell.stream()
         source.load(at_epoch(self.folder, self.run, self.kept[-1]).path)
         swaps = Swaps(source, settings["batch_norm"])

@@ -5,7 +5,6 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
@@ -99,7 +98,12 @@ def colour_bar(fig: Figure, cell: Cell, first: Axes, last: Axes) -> None:
     """Horizontal, under a line of panels, with the networks' own accuracies as triangles."""
     start, end, tall = first.get_position(), last.get_position(), fig.get_figheight()
     ax = fig.add_axes((start.x0, start.y0 - _TICKS / tall - _BAR / tall, end.x1 - start.x0, _BAR / tall))
-    fig.colorbar(ScalarMappable(cell.norm, "viridis"), cax=ax, orientation="horizontal")
+    # Not Matplotlib's colour bar, which in a PDF keeps a picture of the whole page for each.
+    values = np.linspace(cell.norm.vmin, cell.norm.vmax, 256)
+    extent = (cell.norm.vmin, cell.norm.vmax, 0.0, 1.0)
+    ax.imshow(values[None], "viridis", cell.norm, extent=extent, aspect="auto", interpolation="nearest")
+    ax.set_yticks([])
+    ax.spines[:].set_visible(True)
     ax.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10]))
     for choice, look in (("oracle", STOPPED), ("fixed", END)):
         value = 100 * cell.own.loc[cell.own["choice"] == choice, "mean"].iloc[0]

@@ -55,8 +55,8 @@ _LABELS = {
 # Sizes in inches.
 _LEFT, _LINE, _TICKS = 0.4, 0.125, 0.34
 
-#: Epochs in the legend, and marks of a panel from which on they are a bitmap within the page.
-_EPOCHS, _MANY = 6, 2000
+#: Epochs in the legend.
+_EPOCHS = 6
 
 #: Data seeds from which on ρ has its interval printed, and columns of half its length, null where it is left out: of
 #: two data seeds it soon leaves [-1, 1], where every correlation lies.
@@ -245,7 +245,7 @@ def _handles(table: pd.DataFrame, colours: dict[int, str]) -> list[Line2D]:
 
 def _panel(ax: Axes, cell: views.Cell, colours: dict[int, str]) -> None:
     points = cell.points
-    look = {"linestyle": "", "zorder": 2, "rasterized": len(points) > _MANY}
+    look = {"linestyle": "", "zorder": 2}
     # Late epochs lie over early ones.
     for (epoch, mark), marks in points.groupby(["epoch", _marks(points)]):
         ax.plot(marks["capacity"], 100 * marks["value"], color=colours[epoch], **look, **_MARKS[mark][1])

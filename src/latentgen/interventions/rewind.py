@@ -36,7 +36,7 @@ def rewind_cell(
     versions = [interventions.VERSION, activations.VERSION, models.VERSION]
     last = {run_name(run): at_epoch(cell.folder, run, last_epoch(cell.folder, run)) for run in cell.runs}
     modes, most = sorted(settings["batch_norm"], reverse=True), settings["examples"]
-    pieces = {}
+    pieces, draws = {}, {}
     for run in cell.runs:
         final = last[run_name(run)]
         common = [final.epoch, final.sha256, modes, most]
@@ -45,7 +45,8 @@ def rewind_cell(
         # What is drawn anew does not depend on the weights of epoch 0, only where they stand does.
         anew = replace(final, epoch=0)
         for draw in range(settings["redraws"]):
-            pieces[Piece(anew, f"redraw {draw}")] = cell.inputs(anew, versions, "redrawn", draw, *common)
+            piece = Piece(anew, f"redraw {draw}")
+            pieces[piece], draws[piece] = cell.inputs(anew, versions, "redrawn", draw, *common), draw
 
     def compute(missing: Sequence[Piece]) -> Iterable[Mapping[Piece, Rows]]:
         from safetensors.torch import load_file
@@ -55,10 +56,9 @@ def rewind_cell(
         source, data, model = cell.stream(), cell.data, cell.model
         swaps = Swaps(source, modes)
         on = {seed: scored(labels, data.y_test, most, seed, source.device) for seed, labels in cell.labels.items()}
-        draws = {f"redraw {draw}": draw for draw in range(settings["redraws"])}
         loaded = None
         for piece in missing:
-            run, epoch, draw = piece.checkpoint.run, piece.checkpoint.epoch, draws.get(piece.method)
+            run, epoch, draw = piece.checkpoint.run, piece.checkpoint.epoch, draws.get(piece)
             final = last[run_name(run)]
             if loaded != final:
                 source.load(final.path)

@@ -26,6 +26,9 @@ NAMES = {
 }
 COLUMNS = [*GRID_POINT, *NAMES, "epoch", "mean", "low", "high", "n", "n_runs"]
 
+#: Tables that a headline is made of: the first two always, the others where they are there.
+TABLES = ("probes", "history", "transfer", "edit", "relabel", "rewind")
+
 #: Quantities that no accuracy of the network is compared with.
 NOT_COMPARED = (
     "model_best_epoch",
@@ -134,6 +137,8 @@ def headline_of(frames: Iterable[Mapping[str, pd.DataFrame]], probes: Sequence[s
     """
     parts, order = [], []
     for tables in frames:
+        if unknown := set(tables) - set(TABLES):
+            raise ValueError(f"no headline is made of a table {min(unknown)!r}; there are {', '.join(TABLES)}")
         if not len(probes) or model_accuracy(tables["history"]).empty:
             raise ValueError("a headline needs test accuracies of the models and of at least one probe")
         parts.append(_of_grid_points(probes, tables))
