@@ -28,6 +28,7 @@ _THEORY = ["capacity", "radius", "dimension"]
 _DIRECTIONS = ["cosine_with_unpermuted", "cosine_with_independent", "projection"]
 
 _GIVEN, _TRUE = ([("split", "==", "train"), ("labels", "==", labels), _ACCURACY] for labels in ("given", "true"))
+_ON_TEST = ("view", "==", "test")
 _SCORED = [("view", "in", ["test", "validation"])]
 
 #: Rows of the table of an analysis that a figure looks at, where those are not all.
@@ -39,8 +40,11 @@ _OWN = {
     ("fig17", "geometry"): [[("metric", "in", _THEORY)]],
     ("fig18", "geometry"): [[("metric", "in", ["capacity", "simulated_capacity", "simulated_capacity_raw"])]],
     ("fig19", "geometry"): [[("metric", "==", "capacity")]],
-    ("fig20", "rewind"): [_SCORED],
-    ("fig21", "rewind"): [[("kind", "==", "suffix")], [("kind", "==", "prefix"), *_SCORED]],
+    ("fig20", "rewind"): [[_ON_TEST]],
+    ("fig21", "rewind"): [
+        [("kind", "==", "suffix"), ("view", "!=", "validation")],
+        [("kind", "==", "prefix"), _ON_TEST],
+    ],
     ("fig22", "rewind"): [_SCORED],
     ("fig22", "transfer"): [_TEST],
     ("fig23", "gradients"): [[("metric", "==", "norm_per_root_parameter")]],

@@ -42,11 +42,11 @@ def carry_forward(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     last = measured.columns.to_numpy()[::-1][np.argmax(measured.to_numpy()[:, ::-1], axis=1)]
     skipped = ~measured & (wide.columns.to_numpy() <= last[:, None])
     common = measured.groupby(level=by).transform("any") & ~skipped.groupby(level=by).transform("any")
-    table = pd.DataFrame(
-        {
-            "value": wide.ffill(axis=1).stack(future_stack=True),
-            "carried": ~measured.stack(future_stack=True),
-            "common": common.stack(future_stack=True),
-        }
-    )
-    return table[table.pop("common")].reset_index()
+    # Cells are chosen before they become rows: runs that stop at many different epochs make a wide frame.
+    keep = common.to_numpy()
+    of_run, of_epoch = np.nonzero(keep)
+    table = wide.index.take(of_run).to_frame(index=False)
+    table["epoch"] = wide.columns.to_numpy()[of_epoch]
+    table["value"] = wide.ffill(axis=1).to_numpy()[keep]
+    table["carried"] = ~measured.to_numpy()[keep]
+    return table
