@@ -37,6 +37,8 @@ PROBES = ("masc", "velpic", "logistic")
 EPOCHS, BLOCK = 500, 100
 VIEWS = ("test", "validation", "unpermuted", "permuted", "restored")
 TABLES = ("probes", "history", "rewind")
+#: Tables of steps that do not read probes and history.
+READ = {"fig12": ("history",), "fig20": ("rewind", "history"), "fig21": ("rewind", "history")}
 STEPS = (
     *("gather-probes", "gather-history", "gather-rewind", "cell", "fig1", "fig3", "fig10", "fig12", "fig15", "fig20"),
     *("fig21", "headline", "published"),
@@ -57,10 +59,13 @@ def saved_epochs(last: int) -> np.ndarray:
 
 def repeated(columns: dict, schema: pa.Schema) -> pa.Table:
     n = max(len(values) for values in columns.values() if isinstance(values, np.ndarray))
-    arrays = [
-        pa.array(values if isinstance(values, np.ndarray) else [values] * n, schema.field(name).type, from_pandas=True)
-        for name, values in ((name, columns[name]) for name in schema.names)
-    ]
+    arrays = []
+    for field in schema:
+        values = columns[field.name]
+        if isinstance(values, np.ndarray):
+            arrays.append(pa.array(values, field.type, from_pandas=True))
+        else:
+            arrays.append(pa.repeat(pa.scalar(values, field.type), n))
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
@@ -148,6 +153,7 @@ class Paths(list):
 def run_step(step: str, folder: Path) -> None:
     """What one step does, in this process."""
     gathered = {name: str(folder / "tables" / f"{name}.parquet") for name in TABLES}
+    used = {name: gathered[name] for name in READ.get(step, ("probes", "history"))}
     job = SimpleNamespace(log=[str(folder / "log")], wildcards=SimpleNamespace(figure=step))
     if step.startswith("gather"):
         name = step.removeprefix("gather-")
@@ -159,14 +165,12 @@ def run_step(step: str, folder: Path) -> None:
         tables.read(gathered["probes"], filters=[*filters, ("data_seed", "==", 0)])
         return
     elif step in ("headline", "published"):
-        job.input, script = Paths(**{name: gathered[name] for name in ("probes", "history")}), step
+        job.input, script = Paths(**used), step
         job.output = Paths(**{kind: str(folder / f"{step}.{kind}") for kind in ("parquet", "csv", "text")})
     else:
         probe = {"fit_labels": "given", "batch_norm": "running", "n_axes": None, "variance": 0.99}
         settings = {name: {**probe, "kind": name} for name in PROBES}
-        used = {"fig12": ["history"], "fig20": ["rewind", "history"], "fig21": ["rewind", "history"]}
-        used = used.get(step, ["probes", "history"])
-        job.input = SimpleNamespace(data=[], tables=[gathered[name] for name in used])
+        job.input = SimpleNamespace(data=[], tables=list(used.values()))
         job.params = SimpleNamespace(settings=settings, models={})
         job.output, script = SimpleNamespace(pdf=str(folder / f"{step}.pdf")), "draw_figure"
     runpy.run_path(str(ROOT / "workflow" / "scripts" / f"{script}.py"), init_globals={"snakemake": job})

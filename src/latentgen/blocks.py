@@ -17,7 +17,6 @@ from latentgen.progress import Rate, log
 #: Rows are kept when this many seconds have passed since they last were: a killed job goes on from there.
 KEEP_SECONDS = 60.0
 
-
 #: Rows without the columns of run, epoch and inputs.
 Rows = list[dict[str, Any]]
 

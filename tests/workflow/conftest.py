@@ -22,18 +22,22 @@ def smoke(tmp_path_factory):
             common.mkdir(exist_ok=True)
             report = run(common, "--cores", "2", config=SMOKE).stdout
             (common / "report").write_text(report)
+    copy_linked(common, folder)
+    return folder
+
+
+def copy_linked(source, target):
+    """Copy a folder; checkpoints and resume states that are one file on disk stay one."""
     copies = {}
 
-    def copy(source, target):
-        """Checkpoints and resume states that are one file on disk stay one."""
-        first = copies.setdefault(os.stat(source).st_ino, target)
-        if first == target:
-            shutil.copy2(source, target)
+    def copy(file, to):
+        first = copies.setdefault(os.stat(file).st_ino, to)
+        if first == to:
+            shutil.copy2(file, to)
         else:
-            os.link(first, target)
+            os.link(first, to)
 
-    shutil.copytree(common, folder, symlinks=True, dirs_exist_ok=True, copy_function=copy)
-    return folder
+    shutil.copytree(source, target, symlinks=True, dirs_exist_ok=True, copy_function=copy)
 
 
 @pytest.fixture(scope="session")

@@ -48,7 +48,7 @@ class Analyses:
         threads: int,
         kept: list[int],
     ):
-        self.folder, self.run, self.kept = folder, run, kept
+        self.kept = kept
         labels = folder / "labels.parquet"
         self.cell = TrainedCell(folder, [run], Path(data_folder), labels, plan["model"], device, threads)
         self.block = f"0-{kept[-1]}"
@@ -103,7 +103,7 @@ class Analyses:
 
     def _timed(self, call: Callable[[int], pa.Table | int], n: int) -> tuple[float, float]:
         """Seconds of a call, its writing included, and the bytes that it gave."""
-        began, path = time.perf_counter(), self.folder / "rows.parquet"
+        began, path = time.perf_counter(), self.cell.folder / "rows.parquet"
         found = call(n)
         if isinstance(found, pa.Table):
             tables.write(found, path)
@@ -112,14 +112,14 @@ class Analyses:
 
     def _last(self, n: int) -> TrainedCell:
         """The cell with but the last ``n`` checkpoints."""
-        folder = self.folder / f"last-{n}"
+        folder = self.cell.folder / f"last-{n}"
         if not folder.exists():
             folder.mkdir()
-            index = json.loads((self.folder / "checkpoints.json").read_text())
+            index = json.loads((self.cell.folder / "checkpoints.json").read_text())
             for run in index.values():
                 run["sha256"] = {str(epoch): run["sha256"][str(epoch)] for epoch in self.kept[-n:]}
             (folder / "checkpoints.json").write_text(json.dumps(index))
-            (folder / "checkpoints").symlink_to((self.folder / "checkpoints").resolve())
+            (folder / "checkpoints").symlink_to((self.cell.folder / "checkpoints").resolve())
         return replace(self.cell, folder=folder)
 
     def _probes(self, n: int, family) -> pa.Table:
@@ -151,10 +151,10 @@ class Analyses:
         """Bytes of the dumps of ``n`` checkpoints, which stay for the probes."""
         from latentgen.activations.dumps import dump_block
 
-        target = self.folder / "dumps"
+        target = self.cell.folder / "dumps"
         cell = self._last(n)
         dump_block(cell.folder, cell.runs, self.block, cell.stream(), target)
-        written = [target / run_name(self.run) / f"epoch-{epoch:04d}" for epoch in self.kept[-n:]]
+        written = [target / run_name(cell.runs[0]) / f"epoch-{epoch:04d}" for epoch in self.kept[-n:]]
         return sum(path.stat().st_size for folder in written for path in folder.iterdir())
 
     def _rewind(self, settings) -> tuple[dict[str, float], dict[str, float]]:
@@ -164,9 +164,10 @@ class Analyses:
         began = time.perf_counter()
         cell = self._last(1)
         source = cell.stream()
-        source.load(at_epoch(self.folder, self.run, self.kept[-1]).path)
+        (run,) = cell.runs
+        source.load(at_epoch(cell.folder, run, self.kept[-1]).path)
         swaps = Swaps(source, settings["batch_norm"])
-        seed = self.run["data_seed"]
+        seed = run["data_seed"]
         on = scored(cell.labels[seed], cell.data.y_test, settings["examples"], seed, source.device)
         # No layer differs from itself, so that one network is scored in each mode, but there are the rows of all.
         rows = swaps.rows(source.model.state_dict(), on)

@@ -29,7 +29,6 @@ _DIRECTIONS = ["cosine_with_unpermuted", "cosine_with_independent", "projection"
 
 _GIVEN, _TRUE = ([("split", "==", "train"), ("labels", "==", labels), _ACCURACY] for labels in ("given", "true"))
 _ON_TEST = ("view", "==", "test")
-_SCORED = [("view", "in", ["test", "validation"])]
 
 #: Rows of the table of an analysis that a figure looks at, where those are not all.
 _OWN = {
@@ -45,7 +44,7 @@ _OWN = {
         [("kind", "==", "suffix"), ("view", "!=", "validation")],
         [("kind", "==", "prefix"), _ON_TEST],
     ],
-    ("fig22", "rewind"): [_SCORED],
+    ("fig22", "rewind"): [[("view", "in", ["test", "validation"])]],
     ("fig22", "transfer"): [_TEST],
     ("fig23", "gradients"): [[("metric", "==", "norm_per_root_parameter")]],
     ("fig24", "gradients"): [[("metric", "in", _DIRECTIONS)]],

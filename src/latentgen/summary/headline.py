@@ -121,8 +121,8 @@ def headline(
     ValueError
         No rows to use, or a run whose last epoch in another table is not the last one of its history.
     """
-    given = {"probes": probes, "history": history, "transfer": transfer, "edit": edit, "relabel": relabel}
-    given = {name: frame for name, frame in {**given, "rewind": rewind}.items() if frame is not None}
+    frames = zip(TABLES, (probes, history, transfer, edit, relabel, rewind), strict=True)
+    given = {name: frame for name, frame in frames if frame is not None}
     names = probe_accuracy(probes[MEASURED])["probe"].unique()
     return headline_of((dict(zip(given, frames, strict=True)) for frames in portions(*given.values())), names)
 
