@@ -22,6 +22,8 @@ SUBMITTED = Path(".snakemake", "slurm_logs")
 LOCKS = Path(".snakemake", "locks")
 #: A call locks the folder before it writes down where it runs; by then it has.
 SIGNED_AFTER_SECONDS = 300
+#: When a process began is told by a clock that is set now and then, in seconds.
+CLOCK = 5
 
 
 def main() -> int:
@@ -67,9 +69,18 @@ def callers() -> list[str]:
                 f"a Snakemake was started in this folder on {host} (process {process}) and did not end in good order:",
                 f"call 'make unlock' on {host}; or, once you know that it is over there, remove {path} and try again",
             ]
-        elif psutil.pid_exists(int(process)) and psutil.Process(int(process)).create_time() == float(began):
+        elif lives(int(process), float(began)):
             found.append(f"process {process}, which called Snakemake in this folder, is still at work")
     return found
+
+
+def lives(number: int, began: float) -> bool:
+    """Whether the process that began then is alive: not ended, nor ended and left unburied by its parent."""
+    try:
+        process = psutil.Process(number)
+        return abs(process.create_time() - began) < CLOCK and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def unsigned() -> list[str]:

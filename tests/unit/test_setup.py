@@ -384,13 +384,22 @@ def test_unlock_refuses_on_another_machine_than_the_killed_call(stale, caller):
 
 def test_unlock_refuses_while_the_calling_process_is_alive_whatever_it_looks_like(stale, caller, tmp_path):
     me = psutil.Process()
-    caller(socket.gethostname(), me.pid, me.create_time() - 1)  # a number that another process had before
+    caller(socket.gethostname(), me.pid, me.create_time() - 60)  # a number that another process had before
     assert stale().returncode == 0
     (tmp_path / ".snakemake" / "locks").mkdir()
     (tmp_path / ".snakemake" / "locks" / "0.output.lock").write_text("x\n")
     (tmp_path / ".snakemake" / "callers").mkdir()
-    caller(socket.gethostname(), me.pid, me.create_time())
+    caller(socket.gethostname(), me.pid, me.create_time() - 1)  # the clock has been set since
     assert f"process {me.pid}, which called Snakemake in this folder" in stale().stderr
+
+
+def test_unlock_knows_a_dead_call_whose_parent_has_not_asked_for_its_end(stale, caller):
+    with subprocess.Popen(["sleep", "60"]) as dead:
+        caller(socket.gethostname(), dead.pid, psutil.Process(dead.pid).create_time())
+        assert f"process {dead.pid}, which called Snakemake" in stale().stderr
+        dead.kill()
+        os.waitid(os.P_PID, dead.pid, os.WEXITED | os.WNOWAIT)  # it stays a zombie
+        assert stale().returncode == 0
 
 
 def test_unlock_refuses_a_young_lock_that_nobody_has_signed(stale, tmp_path):

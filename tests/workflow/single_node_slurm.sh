@@ -58,7 +58,8 @@ SlurmdPidFile=$root/run/slurmd.pid
 SlurmctldLogFile=$root/log/slurmctld.log
 SlurmdLogFile=$root/log/slurmd.log
 MpiDefault=none
-ProctrackType=proctrack/linuxproc
+# All processes of a step end with it, as with the control groups of a cluster, also those whose parents ended first.
+ProctrackType=proctrack/pgid
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 AccountingStorageType=accounting_storage/none
