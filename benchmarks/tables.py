@@ -4,8 +4,8 @@
 
 Synthetic runs of 2 data sets, 4 models, 2 kinds of noise and 5 levels, half of which stop early, each its own cell with
 the files that jobs would write: about 3,100 rows of probes (3 on 8 layers, at 70 saved epochs, on test and held-out
-examples), 4,700 of history (up to 500 epochs) and 2,600 of rewinding (7 layers, about 25 epochs, 5 views) a run. The
-default makes 12, 18 and 10 million rows of them.
+examples), 4,700 of history (up to 500 epochs), 2,600 of rewinding (7 layers, about 25 epochs, 5 views) and 3,100 of
+gradients (7 layers and the network, about 5 epochs) a run. The default makes 12, 18, 10 and 12 million rows of them.
 Each step runs the workflow's own script in a process of its own. With ``--folder`` the files stay there, and are taken
 from there where they exist.
 """
@@ -36,12 +36,24 @@ LAYERS = ["input", *(f"layer{k}" for k in range(1, 8))]
 PROBES = ("masc", "velpic", "logistic")
 EPOCHS, BLOCK = 500, 100
 VIEWS = ("test", "validation", "unpermuted", "permuted", "restored")
-TABLES = ("probes", "history", "rewind")
+GROUPS = ("unpermuted", "permuted", "selected", "all")
+COMPARED = ("permuted", "selected")
+PARTS = ("total", "label", "independent", "label_centered", "independent_centered")
+GRADIENTS = [
+    *product(GROUPS, PARTS, ("norm", "norm_per_root_parameter", "projection")),
+    *product(COMPARED, PARTS, ("cosine_with_unpermuted",)),
+    *product(GROUPS, ("label", "label_centered"), ("cosine_with_independent",)),
+]
+TABLES = ("probes", "history", "rewind", "gradients")
 #: Tables of steps that do not read probes and history.
-READ = {"fig12": ("history",), "fig20": ("rewind", "history"), "fig21": ("rewind", "history")}
+READ = {
+    "fig12": ("history",),
+    **dict.fromkeys(("fig20", "fig21"), ("rewind", "history")),
+    **dict.fromkeys(("fig23", "fig24"), ("gradients", "history")),
+}
 STEPS = (
-    *("gather-probes", "gather-history", "gather-rewind", "cell", "fig1", "fig3", "fig10", "fig12", "fig15", "fig20"),
-    *("fig21", "headline", "published"),
+    *(f"gather-{name}" for name in TABLES),
+    *("cell", "fig1", "fig3", "fig10", "fig12", "fig15", "fig20", "fig21", "fig23", "fig24", "headline", "published"),
 )
 
 
@@ -120,6 +132,22 @@ def rewind_rows(point: tuple, seed: int, epochs: np.ndarray, draw: np.random.Gen
     )
 
 
+def gradient_rows(point: tuple, seed: int, epochs: np.ndarray, draw: np.random.Generator) -> pa.Table:
+    epochs = np.unique(np.r_[epochs[::20], epochs[-1]])
+    at = [index.ravel() for index in np.meshgrid(*map(np.arange, (len(epochs), 8, len(GRADIENTS))), indexing="ij")]
+    group, part, metric = np.array(GRADIENTS)[at[2]].T
+    absent = np.isin(group, COMPARED) & (point[3] == 0)  # nothing is mislabelled
+    layers = np.array([*LAYERS[1:], "network"])
+    return repeated(
+        run_columns(point, seed)
+        | {"epoch": epochs[at[0]], "layer": layers[at[1]], "depth": np.where(at[1] < 7, at[1] + 1, np.nan)}
+        | {"parameters": 1000 * (at[1] + 1), "group": group, "part": part, "metric": metric}
+        | {"value": np.where(absent, np.nan, draw.integers(1, 1000, len(group)) / 1000)}
+        | {"n": np.where(absent, 0, 5000), "inputs": f"{draw.integers(0, 2**62):016x}"},
+        tables.GRADIENTS,
+    )
+
+
 def make(folder: Path, seeds: int) -> None:
     """Write the files of all cells, and the lists of them."""
     parts: dict[str, list[str]] = {name: [] for name in TABLES}
@@ -134,7 +162,11 @@ def make(folder: Path, seeds: int) -> None:
             table = probe_rows(point, seed, of_block, draw) if len(of_block) else tables.PROBES.empty_table()
             pq.write_table(table, path, compression="zstd", store_schema=False)
             parts["probes"].append(str(path))
-        of_run = {"history": history_rows(point, seed, last, draw), "rewind": rewind_rows(point, seed, epochs, draw)}
+        of_run = {
+            "history": history_rows(point, seed, last, draw),
+            "rewind": rewind_rows(point, seed, epochs, draw),
+            "gradients": gradient_rows(point, seed, epochs, draw),
+        }
         for name, table in of_run.items():
             pq.write_table(table, cell / f"{name}.parquet", compression="zstd", store_schema=False)
             parts[name].append(str(cell / f"{name}.parquet"))
