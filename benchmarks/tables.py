@@ -28,6 +28,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from latentgen import tables
+from latentgen.figures.catalogue import FIGURES
 
 ROOT = Path(__file__).resolve().parent.parent
 MODELS, NOISES = ("mlp", "cnn", "vgg16", "resnet18"), ("uniform", "asymmetric")
@@ -45,12 +46,6 @@ GRADIENTS = [
     *product(GROUPS, ("label", "label_centered"), ("cosine_with_independent",)),
 ]
 TABLES = ("probes", "history", "rewind", "gradients")
-#: Tables of steps that do not read probes and history.
-READ = {
-    "fig12": ("history",),
-    **dict.fromkeys(("fig20", "fig21"), ("rewind", "history")),
-    **dict.fromkeys(("fig23", "fig24"), ("gradients", "history")),
-}
 STEPS = (
     *(f"gather-{name}" for name in TABLES),
     *("cell", "fig1", "fig3", "fig10", "fig12", "fig15", "fig20", "fig21", "fig23", "fig24", "headline", "published"),
@@ -185,7 +180,7 @@ class Paths(list):
 def run_step(step: str, folder: Path) -> None:
     """What one step does, in this process."""
     gathered = {name: str(folder / "tables" / f"{name}.parquet") for name in TABLES}
-    used = {name: gathered[name] for name in READ.get(step, ("probes", "history"))}
+    used = FIGURES[step].tables if step in FIGURES else ("probes", "history")
     job = SimpleNamespace(log=[str(folder / "log")], wildcards=SimpleNamespace(figure=step))
     if step.startswith("gather"):
         name = step.removeprefix("gather-")
@@ -197,12 +192,12 @@ def run_step(step: str, folder: Path) -> None:
         tables.read(gathered["probes"], filters=[*filters, ("data_seed", "==", 0)])
         return
     elif step in ("headline", "published"):
-        job.input, script = Paths(**used), step
+        job.input, script = Paths(**{name: gathered[name] for name in used}), step
         job.output = Paths(**{kind: str(folder / f"{step}.{kind}") for kind in ("parquet", "csv", "text")})
     else:
         probe = {"fit_labels": "given", "batch_norm": "running", "n_axes": None, "variance": 0.99}
         settings = {name: {**probe, "kind": name} for name in PROBES}
-        job.input = SimpleNamespace(data=[], tables=list(used.values()))
+        job.input = SimpleNamespace(data=[], tables=[gathered[name] for name in used])
         job.params = SimpleNamespace(settings=settings, models={})
         job.output, script = SimpleNamespace(pdf=str(folder / f"{step}.pdf")), "draw_figure"
     runpy.run_path(str(ROOT / "workflow" / "scripts" / f"{script}.py"), init_globals={"snakemake": job})

@@ -22,8 +22,8 @@ SUBMITTED = Path(".snakemake", "slurm_logs")
 LOCKS = Path(".snakemake", "locks")
 #: A call locks the folder before it writes down where it runs; by then it has.
 SIGNED_AFTER_SECONDS = 300
-#: When a process began is told by a clock that is set now and then, in seconds.
-CLOCK = 5
+#: When a process began is told by a clock that is set now and then, by less than this.
+CLOCK_SECONDS = 5
 
 
 def main() -> int:
@@ -78,7 +78,7 @@ def lives(number: int, began: float) -> bool:
     """Whether the process that began then is alive: not ended, nor ended and left unburied by its parent."""
     try:
         process = psutil.Process(number)
-        return abs(process.create_time() - began) < CLOCK and process.status() != psutil.STATUS_ZOMBIE
+        return abs(process.create_time() - began) < CLOCK_SECONDS and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
 

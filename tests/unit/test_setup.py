@@ -384,7 +384,7 @@ def test_unlock_refuses_on_another_machine_than_the_killed_call(stale, caller):
 
 def test_unlock_refuses_while_the_calling_process_is_alive_whatever_it_looks_like(stale, caller, tmp_path):
     me = psutil.Process()
-    caller(socket.gethostname(), me.pid, me.create_time() - 60)  # a number that another process had before
+    caller(socket.gethostname(), me.pid, me.create_time() - 10)  # a number that another process had before
     assert stale().returncode == 0
     (tmp_path / ".snakemake" / "locks").mkdir()
     (tmp_path / ".snakemake" / "locks" / "0.output.lock").write_text("x\n")

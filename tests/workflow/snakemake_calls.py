@@ -79,11 +79,14 @@ def check_out(folder):
     return folder
 
 
-def until(condition, process=None, seconds=180):
-    """First true value of ``condition()``; fails when there is none, or when ``process`` ends before there is."""
+def until(condition, process=None, seconds=180, said=lambda: ""):
+    """First true value of ``condition()``; fails when there is none, or when ``process`` ends before there is.
+
+    ``said()`` is what there is to read when it waited in vain.
+    """
     deadline = time.monotonic() + seconds
     while not (value := condition()):
         assert process is None or process.poll() is None, "Snakemake ended too early"
-        assert time.monotonic() < deadline, "waited in vain"
+        assert time.monotonic() < deadline, f"waited in vain: {said()}"
         time.sleep(0.1)
     return value

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 import yaml
@@ -107,12 +106,15 @@ def test_a_killed_snakemake_is_started_again_when_its_jobs_are_gone(slurm, folde
     # As the message says.
     slurm.ask("scancel", *re.search(r"call: scancel (.*)", refused.stderr)[1].split())
     until(lambda: "RUNNING" not in states(slurm, folder) and not training.is_running())
+    tries = []
+
+    def freed():
+        tries.append(unlock(slurm, folder))
+        return tries[-1].returncode == 0
+
     # SLURM looks after the end of a job for a while.
-    deadline = time.monotonic() + 300
-    while (freed := unlock(slurm, folder)).returncode and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert freed.returncode == 0, freed.stderr
-    assert "Unlocked" in freed.stderr + freed.stdout
+    until(freed, seconds=300, said=lambda: tries[-1].stderr)
+    assert "Unlocked" in tries[-1].stderr + tries[-1].stdout
     ended(start(slurm, folder), folder)
     assert has_resumed(folder)
     assert same_tables(folder, undisturbed)
