@@ -5,17 +5,23 @@ are the products of the moments, the decomposition of each class and the project
 fewer examples than the layer has features, the dual ones. Epochs are the most that a configuration allows, so all
 numbers are upper bounds; ``--epochs`` gives another number, say the one at which runs are known to stop.
 
-Hours on one GPU are a projection, not a measurement: updates of small batches cost their launches (``--update-ms``),
-float32 products of training run at ``--train-tflops``, and probes, whose float64 decompositions reach a small part of a
-GPU's rate, at ``--probe-tflops``. Logistic regression, nearest neighbours and interventions are not counted.
+Hours on one GPU are a projection: updates of small batches cost their launches (``--update-ms``), float32 products of
+training run at ``--train-tflops``, and probes, whose float64 decompositions reach a small part of a GPU's rate, at
+``--probe-tflops``. ``--measured OUT`` takes all three from what `benchmarks/gpu.sh OUT` measured instead. Logistic
+regression, nearest neighbours and interventions are not counted.
 
     python benchmarks/published_cost.py config/ketha2026/all.yaml
 """
 
 import argparse
+import functools
+import json
+import re
 from collections import defaultdict
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import torch
 import yaml
 from torch.nn import functional
@@ -68,6 +74,94 @@ def probe_operations(width, n_train, n_test, classes):
     return moments + decompositions + projections
 
 
+@functools.cache
+def counted(factory: str, options: str, shape, classes: int, batch: int) -> tuple[int, list[int], int]:
+    """Operations of an update, features of every layer, bytes of the weights."""
+    model = models.build(factory, shape, classes, 0, json.loads(options))
+    layers = widths(model, shape)
+    size = 4 * sum(parameter.numel() for parameter in model.parameters())
+    return training_operations(model.train(), shape, classes, batch), layers, size
+
+
+class Assumed:
+    """Seconds by rates that are the same for all networks and layers."""
+
+    def __init__(self, update_ms: float, train_tflops: float, probe_tflops: float):
+        self.update, self.train, self.probe = update_ms / 1e3, train_tflops * 1e12, probe_tflops * 1e12
+
+    def of_update(self, factory: str, batch: int, operations: float) -> float:
+        return max(self.update, operations / self.train)
+
+    def of_probes(self, width: int, n_train: int, n_test: int, classes: int) -> float:
+        return probe_operations(width, n_train, n_test, classes) / self.probe
+
+
+class Measured:
+    """Seconds from the rows that `benchmarks/gpu.sh` wrote, scaled by operations where sizes differ.
+
+    Parameters
+    ----------
+    folder : with training.parquet and probes.parquet
+    best : take the fastest method of training a network, not the one that the workflow has
+    """
+
+    def __init__(self, folder: Path, best: bool = False):
+        training = pd.read_parquet(folder / "training.parquet")
+        training = training[training["quantity"] == "updates a second"]
+        chosen = training if best else training[training["method"] == "as it is"]
+        self.updates = {}
+        for subject, rate in chosen.groupby("subject")["value"].max().items():
+            name, batch = re.fullmatch(r"(\w+), batch (\d+)", subject).groups()
+            shape = (3, 32, 32) if name == "resnet18" else (1, 28, 28)
+            operations = training_operations(models.build(name, shape, 10, 0).train(), shape, 10, int(batch))
+            self.updates[name, int(batch)] = (1 / rate, operations)
+        probes = pd.read_parquet(folder / "probes.parquet")
+        probes = probes[probes["quantity"] == "MASC and VeLPIC, fit and score"].set_index("subject")["value"]
+        self.layers = [(*map(int, subject.replace(",", "").split(" x ")), taken) for subject, taken in probes.items()]
+
+    def of_update(self, factory: str, batch: int, operations: float) -> float:
+        """That of the same network, or of the one with the nearest number of operations."""
+        same = {key: value for key, value in self.updates.items() if key[0] == factory} or self.updates
+        key = min(same, key=lambda key: (abs(np.log(key[1] / batch)), abs(np.log(same[key][1] / operations))))
+        taken, counted = same[key]
+        return taken * max(1.0, operations / counted)
+
+    def of_probes(self, width: int, n_train: int, n_test: int, classes: int) -> float:
+        wanted = probe_operations(width, n_train, n_test, classes)
+        counted = [(probe_operations(d, n, n // 6, 10), taken) for n, d, taken in self.layers]
+        operations, taken = min(counted, key=lambda pair: abs(np.log(pair[0] / wanted)))
+        return taken * wanted / operations
+
+
+def totals(paths, rates, most_epochs: int | None = None) -> dict[tuple[str, str], dict[str, float]]:
+    """What the grids take, by network and data set."""
+    schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+    found = defaultdict(lambda: defaultdict(float))
+    for path in paths:
+        for cell in grid.load(yaml.safe_load(path.read_text()), schema).cells:
+            n_train, n_test, classes, shape = DATA[cell.dataset]
+            declared, training = cell.declared_model, cell.settings["training"]
+            operations, layers, size = counted(
+                declared["factory"], json.dumps(declared["options"]), shape, classes, training["batch_size"]
+            )
+            epochs = min(most_epochs or training["epochs"], training["epochs"])
+            saved = len([epoch for epoch in cell.saved_epochs if epoch <= epochs])
+            updates = epochs * -(-n_train // training["batch_size"])
+            seconds = updates * rates.of_update(declared["factory"], training["batch_size"], operations)
+            sizes = [(width, n_train, n_test, classes) for width in layers]
+            row, runs = found[cell.model, cell.dataset], len(cell.runs)
+            row["runs"] += runs
+            row["updates, millions"] += runs * updates / 1e6
+            row["training, PFLOP"] += runs * updates * operations / 1e15
+            row["checkpoints"] += runs * saved
+            row["weights, GB"] += runs * saved * size / 1e9
+            row["probing, PFLOP"] += runs * saved * sum(probe_operations(*of_layer) for of_layer in sizes) / 1e15
+            row["training, h"] += runs * seconds / 3600
+            row["probing, h"] += runs * saved * sum(rates.of_probes(*of_layer) for of_layer in sizes) / 3600
+    names = list(next(iter(found.values())))
+    return {**found, ("all", ""): {name: sum(row[name] for row in found.values()) for name in names}}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("config", nargs="+", type=Path)
@@ -75,36 +169,13 @@ def main():
     parser.add_argument("--update-ms", type=float, default=1.0, help="least time of one update (default 1)")
     parser.add_argument("--train-tflops", type=float, default=20.0, help="float32 rate in training (default 20)")
     parser.add_argument("--probe-tflops", type=float, default=0.3, help="rate of probes, mostly float64 (default 0.3)")
-    arguments = parser.parse_args()
-    schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-    totals = defaultdict(lambda: defaultdict(float))
-    for path in arguments.config:
-        for cell in grid.load(yaml.safe_load(path.read_text()), schema).cells:
-            n_train, n_test, classes, shape = DATA[cell.dataset]
-            declared, training = cell.declared_model, cell.settings["training"]
-            model = models.build(declared["factory"], shape, classes, 0, declared["options"])
-            epochs = min(arguments.epochs or training["epochs"], training["epochs"])
-            saved = len([epoch for epoch in cell.saved_epochs if epoch <= epochs])
-            updates = epochs * -(-n_train // training["batch_size"])
-            operations = updates * training_operations(model.train(), shape, classes, training["batch_size"])
-            probing = saved * sum(probe_operations(width, n_train, n_test, classes) for width in widths(model, shape))
-            size = 4 * sum(parameter.numel() for parameter in model.parameters())
-            row = totals[cell.model, cell.dataset]
-            for _ in cell.runs:
-                row["runs"] += 1
-                row["updates, millions"] += updates / 1e6
-                row["training, PFLOP"] += operations / 1e15
-                row["checkpoints"] += saved
-                row["weights, GB"] += saved * size / 1e9
-                row["probing, PFLOP"] += probing / 1e15
-                seconds = max(updates * arguments.update_ms / 1e3, operations / (arguments.train_tflops * 1e12))
-                row["training, h"] += seconds / 3600
-                row["probing, h"] += probing / (arguments.probe_tflops * 1e12) / 3600
-    names = list(next(iter(totals.values())))
-    every = {name: sum(row[name] for row in totals.values()) for name in names}
-    print(f"{'':34s}" + "".join(f"{name:>20s}" for name in names))
-    for (model, dataset), row in [*totals.items(), (("all", ""), every)]:
-        print(f"{f'{model} {dataset}':34s}" + "".join(f"{row[name]:20,.1f}" for name in names))
+    parser.add_argument("--measured", type=Path, help="folder of benchmarks/gpu.sh: take rates from there")
+    chosen = parser.parse_args()
+    assumed = Assumed(chosen.update_ms, chosen.train_tflops, chosen.probe_tflops)
+    found = totals(chosen.config, Measured(chosen.measured) if chosen.measured else assumed, chosen.epochs)
+    print(f"{'':34s}" + "".join(f"{name:>20s}" for name in found["all", ""]))
+    for (model, dataset), row in found.items():
+        print(f"{f'{model} {dataset}':34s}" + "".join(f"{value:20,.1f}" for value in row.values()))
 
 
 if __name__ == "__main__":

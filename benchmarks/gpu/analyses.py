@@ -1,0 +1,67 @@
+"""Seconds of each analysis of one checkpoint of the published networks, on as many synthetic examples as published."""
+
+import argparse
+
+import torch
+from benchmarks.gpu.common import N_CLASSES, NETWORKS, Sheet, at_work, network, parser, seconds, synthetic
+
+from latentgen.activations.sources import Stream
+from latentgen.geometry import settings as geometry
+from latentgen.geometry.evaluate import Analysis
+from latentgen.gradients import evaluate as gradients
+from latentgen.interventions import evaluate as transfer
+from latentgen.interventions.swaps import Swaps, scored
+from latentgen.probes import kinds
+from latentgen.probes.evaluate import Task, evaluate
+
+
+def main():
+    chosen = at_work(parser(__doc__).parse_args())
+    sheet = Sheet(chosen.out, "analyses")
+    for name in NETWORKS:
+        measure(sheet, name, chosen)
+
+
+def measure(sheet: Sheet, name: str, chosen: argparse.Namespace) -> None:
+    place = chosen.place
+    data, labels = synthetic(name, chosen.tiny)
+    task = Task(labels, data.y_test, N_CLASSES, 0)
+    source = Stream(network(name, chosen.tiny), data, place)
+    earlier = {key: value.clone() for key, value in network(name, chosen.tiny, 1).to(place).state_dict().items()}
+    on = scored(labels, data.y_test, None, 0, place)
+    swaps = Swaps(source, ["rewound"])
+    layers = source.layers if name != "resnet18" else source.layers[-2:]  # others have up to 16,384 features
+    moments = {kind: kinds.complete({"kind": kind}) for kind in ("masc", "velpic")}
+    subject = f"{name}, {len(labels.given):,} examples"
+
+    def pass_over(split: str) -> None:
+        for _ in source.chunks(split, source.layers):
+            pass
+
+    work = {
+        "activations of all layers": lambda: pass_over("train"),
+        f"MASC and VeLPIC, {len(layers)} layers": lambda: evaluate(source, layers, moments, task, place),
+        f"nearest neighbours, {layers[-1]}": lambda: evaluate(source, layers[-1:], NEIGHBOURS, task, place),
+        "gradients": lambda: gradients.evaluate(source, labels),
+        f"rewinding of one epoch, {len(swaps.layers)} layers": lambda: swaps.rows(earlier, on),
+        f"transfer, {len(layers)} layers": lambda: transfer.evaluate(source, layers, task),
+        f"logistic regression, {layers[-1]}": lambda: evaluate(source, layers[-1:], LOGISTIC, task, place),
+    }
+    for analysis, compute in work.items():
+        if place.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        sheet.add(subject, analysis, "a checkpoint", seconds(compute, place, 1, warm="logistic" not in analysis), "s")
+        if place.type == "cuda":
+            sheet.add(subject, analysis, "most memory", torch.cuda.max_memory_allocated() / 2**30, "GiB")
+    if name == "cnn":
+        wanted = {"points": 5, "directions": 10, "restarts": 1} if chosen.tiny else {}
+        analysis = Analysis(source, {0: labels}, data, geometry.complete(wanted), 1)
+        sheet.add(subject, "geometry", "a checkpoint", seconds(lambda: analysis.mean_field(0), place, 1), "s")
+
+
+LOGISTIC = {"logistic": kinds.complete({"kind": "logistic"})}
+NEIGHBOURS = {"knn": kinds.complete({"kind": "knn"})}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Whether equal runs give equal bytes on the device, what differs if not, and what PyTorch's determinism would cost.
+
+Each network is trained for some updates twice in one process and once in another, and once more under
+``torch.use_deterministic_algorithms``. Analyses of one checkpoint are done twice.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import torch
+from benchmarks.gpu.common import N_CLASSES, NETWORKS, ROOT, Sheet, at_work, network, parser, seconds, synthetic, wait
+
+from latentgen.activations.sources import Stream
+from latentgen.gradients import evaluate as gradients
+from latentgen.interventions import evaluate as transfer
+from latentgen.interventions.swaps import Swaps, scored
+from latentgen.probes import kinds
+from latentgen.probes.evaluate import Task, evaluate
+from latentgen.training.loop import Training
+from latentgen.training.recipe import Recipe
+
+BATCH_SIZE = 32
+#: Examples of the runs that are compared: enough updates that a difference of one bit would show.
+EXAMPLES = 6_400
+MODES = ("as it is", "deterministic")
+
+
+def main():
+    options = parser(__doc__)
+    options.add_argument("--worker", choices=MODES, help=argparse.SUPPRESS)
+    chosen = at_work(options.parse_args())
+    if chosen.worker:
+        print(json.dumps(trainings(chosen, chosen.worker)), flush=True)
+        return
+    sheet = Sheet(chosen.out, "determinism")
+    here = trainings(chosen, MODES[0])
+    call = [sys.executable, "-m", "benchmarks.gpu.determinism", str(chosen.out), "--device", chosen.device]
+    call += ["--tiny"] * chosen.tiny
+    other, deterministic = (json.loads(_output([*call, "--worker", mode])) for mode in MODES)
+    for name, found in here.items():
+        sheet.add(name, "training", "equal in one process", found["digests"][0] == found["digests"][1], "")
+        sheet.add(name, "training", "equal in two processes", found["digests"][0] == other[name]["digests"][0], "")
+        forced = deterministic[name]
+        sheet.add(name, "training, deterministic", "equal in one process", len(set(forced["digests"])) == 1, "")
+        slower = [b / a for a, b in zip(found["seconds"], forced["seconds"], strict=True)]
+        sheet.add(name, "training, deterministic", "time against as it is", slower, "times")
+        for complaint in forced["complaints"]:
+            print(f"  {name}: {complaint}")
+    for name in NETWORKS:
+        analyses(sheet, name, chosen)
+
+
+def trainings(chosen, mode: str) -> dict[str, dict]:
+    """Of each network the digests of the weights of two equal runs, seconds of some epochs, and what PyTorch says."""
+    if mode == MODES[1]:
+        torch.backends.cudnn.deterministic = True
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    found = {}
+    for name in NETWORKS:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            runs = [trained(name, chosen) for _ in range(2)]
+        found[name] = {
+            "digests": [digest for digest, _ in runs],
+            "seconds": runs[1][1],
+            "complaints": sorted(
+                {str(w.message).partition("(")[0][:160] for w in caught if "determin" in str(w.message)}
+            ),
+        }
+    return found
+
+
+def trained(name: str, chosen) -> tuple[str, list[float]]:
+    data, labels = synthetic(name, chosen.tiny, EXAMPLES)
+    run = {"dataset": "synthetic", "model": name, "noise": "uniform", "level": 0.5, "data_seed": 0, "model_seed": 0}
+    recipe = Recipe("sgd", 0.01, BATCH_SIZE, epochs=10, momentum=0.9)
+    with tempfile.TemporaryDirectory() as folder:
+        seen = (labels.given, labels.train, labels.validation)
+        work = Training(run, data, network(name, chosen.tiny), *seen, recipe, [], Path(folder), chosen.place)
+        epochs = iter(range(1, 10))
+        times = seconds(lambda: work.train_epoch(next(epochs)), chosen.place, 1 if chosen.tiny else 2, warm=1)
+        wait(chosen.place)
+        state = work.model.state_dict()
+        digest = hashlib.sha256(b"".join(t.detach().cpu().contiguous().numpy().tobytes() for t in state.values()))
+    return digest.hexdigest(), times
+
+
+def analyses(sheet: Sheet, name: str, chosen) -> None:
+    """Rows of every analysis, computed twice."""
+    data, labels = synthetic(name, chosen.tiny, 2_000)
+    task = Task(labels, data.y_test, N_CLASSES, 0)
+    source = Stream(network(name, chosen.tiny), data, chosen.place)
+    layers = source.layers[-3:]
+    on = scored(labels, data.y_test, None, 0, chosen.place)
+    earlier = {key: value.clone() for key, value in network(name, chosen.tiny, 1).to(chosen.place).state_dict().items()}
+    ways = {
+        kind: lambda kind=kind: evaluate(source, layers, {kind: kinds.complete({"kind": kind})}, task, chosen.place)
+        for kind in kinds.KINDS
+    }
+    ways |= {
+        "gradients": lambda: gradients.evaluate(source, labels),
+        "transfer": lambda: transfer.evaluate(source, layers, task),
+        "rewinding": lambda: Swaps(source, ["rewound", "reestimated"]).rows(earlier, on),
+    }
+    for way, compute in ways.items():
+        sheet.add(name, way, "equal in one process", compute() == compute(), "")
+
+
+def _output(call: list[str]) -> str:
+    # cuBLAS keeps its sums in order only with a work space of its own, which it takes when it starts.
+    environment = {**os.environ, "CUBLAS_WORKSPACE_CONFIG": ":4096:8"} if MODES[1] in call else None
+    return subprocess.run(call, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+if __name__ == "__main__":
+    main()
