@@ -10,9 +10,10 @@
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-parts=(machine tests grid determinism training probes analyses hours)
+parts=(machine tests grid determinism jobs training probes analyses hours streams compiled)
 declare -A limit=(
-    [machine]=40 [tests]=90 [grid]=170 [determinism]=70 [training]=150 [probes]=90 [analyses]=70 [hours]=30
+    [machine]=40 [tests]=90 [grid]=170 [determinism]=80 [jobs]=60 [training]=140 [probes]=60 [analyses]=60 [hours]=30
+    [streams]=40 [compiled]=120
 )
 total=480
 

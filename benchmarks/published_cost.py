@@ -75,7 +75,7 @@ def probe_operations(width, n_train, n_test, classes):
 
 
 @functools.cache
-def counted(factory: str, options: str, shape, classes: int, batch: int) -> tuple[int, list[int], int]:
+def counted(factory: str, options: str, shape: tuple[int, int, int], classes: int, batch: int) -> tuple:
     """Operations of an update, features of every layer, bytes of the weights."""
     model = models.build(factory, shape, classes, 0, json.loads(options))
     layers = widths(model, shape)
@@ -101,36 +101,38 @@ class Measured:
 
     Parameters
     ----------
-    folder : with training.parquet and probes.parquet
+    folder : with probes.parquet and training.parquet, perhaps with compiled.parquet and streams.parquet
     best : take the fastest method of training a network, not the one that the workflow has
     """
 
     def __init__(self, folder: Path, best: bool = False):
-        training = pd.read_parquet(folder / "training.parquet")
+        files = [folder / f"{part}.parquet" for part in ("training", "compiled", "streams")]
+        training = pd.concat(pd.read_parquet(path) for path in files if path.exists())
         training = training[training["quantity"] == "updates a second"]
         chosen = training if best else training[training["method"] == "as it is"]
         self.updates = {}
         for subject, rate in chosen.groupby("subject")["value"].max().items():
             name, batch = re.fullmatch(r"(\w+), batch (\d+)", subject).groups()
-            shape = (3, 32, 32) if name == "resnet18" else (1, 28, 28)
-            operations = training_operations(models.build(name, shape, 10, 0).train(), shape, 10, int(batch))
-            self.updates[name, int(batch)] = (1 / rate, operations)
+            shape = (1, 28, 28) if name in ("mlp", "cnn") else (3, 32, 32)
+            self.updates[name, int(batch)] = (1 / rate, counted(name, "{}", shape, 10, int(batch))[0])
         probes = pd.read_parquet(folder / "probes.parquet")
         probes = probes[probes["quantity"] == "MASC and VeLPIC, fit and score"].set_index("subject")["value"]
         self.layers = [(*map(int, subject.replace(",", "").split(" x ")), taken) for subject, taken in probes.items()]
 
     def of_update(self, factory: str, batch: int, operations: float) -> float:
-        """That of the same network, or of the one with the nearest number of operations."""
-        same = {key: value for key, value in self.updates.items() if key[0] == factory} or self.updates
-        key = min(same, key=lambda key: (abs(np.log(key[1] / batch)), abs(np.log(same[key][1] / operations))))
-        taken, counted = same[key]
-        return taken * max(1.0, operations / counted)
+        """That of the same network, with more where this one takes more operations; NaN where it was not measured."""
+        same = [pair for (name, _), pair in self.updates.items() if name == factory]
+        if not same:
+            return np.nan
+        taken, measured = self.updates.get((factory, batch)) or min(same, key=lambda pair: abs(pair[1] - operations))
+        return taken * max(1.0, operations / measured)
 
     def of_probes(self, width: int, n_train: int, n_test: int, classes: int) -> float:
+        """That of the layer with the nearest number of operations; small layers cost launches, so never less."""
         wanted = probe_operations(width, n_train, n_test, classes)
-        counted = [(probe_operations(d, n, n // 6, 10), taken) for n, d, taken in self.layers]
-        operations, taken = min(counted, key=lambda pair: abs(np.log(pair[0] / wanted)))
-        return taken * wanted / operations
+        known = [(probe_operations(d, n, n // 6, 10), taken) for n, d, taken in self.layers]
+        operations, taken = min(known, key=lambda pair: abs(np.log(pair[0] / wanted)))
+        return taken * max(1.0, wanted / operations)
 
 
 def totals(paths, rates, most_epochs: int | None = None) -> dict[tuple[str, str], dict[str, float]]:

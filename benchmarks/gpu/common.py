@@ -1,6 +1,7 @@
 """What the parts of `benchmarks/gpu.sh` share: arguments, clock, synthetic data, the sheet of their rows."""
 
 import argparse
+import functools
 import os
 import statistics
 import time
@@ -23,7 +24,11 @@ NETWORKS = {
     "mlp": ((1, 28, 28), 60_000, 10_000, {}),
     "cnn": ((1, 28, 28), 60_000, 10_000, {}),
     "resnet18": ((3, 32, 32), 50_000, 10_000, {}),
+    "alexnet": ((3, 32, 32), 50_000, 10_000, {}),
+    "vgg16": ((3, 32, 32), 50_000, 10_000, {}),
 }
+#: Those of them that are looked at in every way.
+MAIN = ("mlp", "cnn", "resnet18")
 #: The same in seconds on a CPU.
 TINY = {
     "mlp": ((1, 8, 8), 256, 100, {"widths": [16, 32]}),
@@ -53,6 +58,7 @@ class Sheet:
     def __init__(self, out: Path, part: str):
         self.part, self.path, self.rows = part, out / f"{part}.parquet", []
         out.mkdir(parents=True, exist_ok=True)
+        self._write()
 
     def add(self, subject: str, method: str, quantity: str, values: float | Sequence[float], unit: str) -> float:
         """Keep the median of ``values`` and return it."""
@@ -62,8 +68,11 @@ class Sheet:
         self.rows.append(dict(zip(FIELDS.names, row, strict=True)))
         spread = f"   [{min(values):.4g} to {max(values):.4g}, {len(values)}]" if len(values) > 1 else ""
         print(f"{subject:34s} {method:34s} {quantity}: {median:.4g} {unit}{spread}", flush=True)
-        tables.write(tables.from_rows(self.rows, FIELDS), self.path)
+        self._write()
         return median
+
+    def _write(self) -> None:
+        tables.write(tables.from_rows(self.rows, FIELDS), self.path)
 
 
 def parser(description: str) -> argparse.ArgumentParser:
@@ -108,6 +117,7 @@ def network(name: str, tiny: bool, seed: int = 0) -> torch.nn.Module:
     return models.build(name, shape, N_CLASSES, seed, options)
 
 
+@functools.cache
 def synthetic(name: str, tiny: bool, most: int | None = None) -> tuple[datasets.Dataset, RunLabels]:
     """Images of the real size around ten class means, with variances that fall as those of photographs do.
 

@@ -1,14 +1,13 @@
-"""The workflow on the device: the smoke grid, equal calls, jobs that share or wait for GPUs, and the estimate.
+"""The workflow on the device: the smoke grid, whether equal calls give equal files, and the estimate.
 
 The smoke grid runs twice on the device and once on the CPU, all at once. The first two must give equal files; the third
-is what their tables are compared with. Then a grid of two trainings runs with one job at a time, with two jobs that
-lease one device each, and with two jobs on each device, and its jobs' seconds are compared with the estimate.
+is what their tables are compared with. Then the grid is estimated, with as many jobs at once, and the seconds of its
+jobs are compared with that.
 """
 
 import argparse
 import hashlib
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -17,29 +16,14 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 import yaml
 from benchmarks.gpu.common import ROOT, Sheet, parser
 
 #: Columns that name what a row was computed from and on, the device included.
-FROM = ("entry", "inputs")
-#: Two cells of one run each, long enough to be in each other's way.
-PAIR = {
-    "threads": 1,
-    "grid": [
-        {
-            "dataset": "digits",
-            "model": "mlp",
-            "noise": "uniform",
-            "levels": [0.4],
-            "data_seeds": [0, 1],
-            "saved_epochs": [0, 1, 2, 4, 8, 16, 32],
-            "training": {"optimizer": "adam", "learning_rate": 0.0005, "batch_size": 32, "epochs": 64},
-            "probes": {"masc": {"kind": "masc"}, "velpic": {"kind": "velpic"}},
-            "gradients": True,
-        }
-    ],
-}
+FROM = ["entry", "inputs"]
+
+#: Columns that hold what was measured. All others name the row.
+MEASURED = ("value", "rank", "margin", "error", "spread", "unstructured")
 
 
 def main():
@@ -48,7 +32,6 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         smoke(sheet, folder, chosen)
-        pairs(sheet, folder, chosen)
 
 
 def started(folder: Path, config: dict, *arguments: str) -> subprocess.Popen:
@@ -71,22 +54,26 @@ def ended(process: subprocess.Popen, folder: Path) -> None:
 
 def smoke(sheet: Sheet, folder: Path, chosen: argparse.Namespace) -> None:
     config = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
+    targets = []
     if chosen.tiny:
-        config["grid"] = [{**config["grid"][0], "geometry": None, "maps": None, "interventions": {"transfer": {}}}]
-        config["defaults"]["levels"] = [0.6]
+        less = {"levels": [0.6], "geometry": None, "maps": None, "interventions": {}}
+        config["grid"] = [{**entry, **less} for entry in config["grid"] if entry["model"] in ("mlp_small", "cnn_small")]
+        targets = ["results/tables/probes.parquet"]
     cores = max(1, (os.cpu_count() or 1) // 3)
     jobs = max(2, cores)
-    targets = ["results/tables/history.parquet"] if chosen.tiny else []
+    config["jobs_per_gpu"] = 2 * jobs
+    options = ["--resources", f"gpu={jobs}", "--cores", str(cores)]
     calls, began = {}, time.monotonic()
     for name, device in (("first", chosen.device), ("second", chosen.device), ("cpu", "cpu")):
-        settings = {**config, "device": device, "jobs_per_gpu": 2 * jobs}
-        options = ["--resources", f"gpu={jobs}", "--cores", str(cores), *targets]
-        calls[name] = started(folder / name, settings, *options)
+        calls[name] = started(folder / name, {**config, "device": device}, *options, *targets)
     for name, process in calls.items():
         ended(process, folder / name)
     sheet.add("smoke grid", "three calls at once", "whole", time.monotonic() - began, "s")
     compare_bytes(sheet, folder / "first" / "results", folder / "second" / "results")
     compare_tables(sheet, folder / "first" / "results" / "tables", folder / "cpu" / "results" / "tables")
+    first = folder / "first"
+    ended(started(first, {**config, "device": chosen.device}, *options, "results/estimate.parquet"), first)
+    estimated(sheet, first)
 
 
 def compare_bytes(sheet: Sheet, first: Path, second: Path) -> None:
@@ -96,7 +83,7 @@ def compare_bytes(sheet: Sheet, first: Path, second: Path) -> None:
     for path in sorted(files):
         if "partial" in path.parts or path.name.startswith("estimate"):
             continue
-        kind = "weights" if path.suffix == ".safetensors" else f"{path.parts[0]}: {_kind(path)}"
+        kind = "weights" if path.suffix == ".safetensors" else _kind(path)
         one, other = (_digest(root / path) for root in (first, second))
         kinds.setdefault(kind, []).append(one == other)
     for kind, equal in kinds.items():
@@ -104,8 +91,12 @@ def compare_bytes(sheet: Sheet, first: Path, second: Path) -> None:
 
 
 def _kind(path: Path) -> str:
-    inside = path.parts[6:] if path.parts[0] == "runs" else path.parts[1:]
-    return inside[0].removesuffix(".parquet") if inside else path.stem
+    """What a file below the results is: that of a cell is named by its analysis, a figure's table by being one."""
+    if path.parts[0] == "figures":
+        return "tables of figures"
+    if path.parts[0] != "runs":
+        return f"gathered {path.stem}"
+    return f"{path.parts[5].removesuffix('.parquet')} of cells"
 
 
 def _digest(path: Path) -> str | None:
@@ -118,8 +109,7 @@ def compare_tables(sheet: Sheet, device: Path, host: Path) -> None:
         one, other = (pd.read_parquet(root / path.name).drop(columns=FROM, errors="ignore") for root in (device, host))
         if "value" not in one:
             continue
-        measured = [name for name in one if one[name].dtype.kind == "f" and name not in ("level", "kappa")]
-        keys = [name for name in one if name not in measured]
+        keys = [name for name in one if name not in MEASURED]
         both = one.merge(other, on=keys, suffixes=("", "_host"), how="outer", indicator=True)
         matched = both[both["_merge"] == "both"]
         apart = (matched["value"] - matched["value_host"]).abs().dropna()
@@ -130,46 +120,18 @@ def compare_tables(sheet: Sheet, device: Path, host: Path) -> None:
             sheet.add(subject, "device and CPU", f"difference of values, {name}", value, "")
 
 
-def pairs(sheet: Sheet, folder: Path, chosen: argparse.Namespace) -> None:
-    config = {**PAIR, "device": chosen.device}
-    if chosen.tiny:
-        entry = dict(PAIR["grid"][0], saved_epochs=[0, 1], training={**PAIR["grid"][0]["training"], "epochs": 1})
-        config["grid"] = [entry]
-    everything = ["results/tables/probes.parquet", "results/tables/gradients.parquet"]
-    one_by_one = ["--resources", "gpu=1", "--cores", "1"]
-    alone = folder / "alone"
-    ended(started(alone, config, *one_by_one, *everything), alone)
-    report(sheet, "one job at a time", alone)
-    ended(started(alone, config, *one_by_one, "results/estimate.parquet"), alone)
-    estimated(sheet, alone)
-    for method, shared in (("two jobs, a device each", 1), ("two jobs on each device", 2)):
-        place = folder / f"pair{shared}"
-        options = ["--resources", "gpu=2", "--cores", "2", "results/tables/history.parquet"]
-        ended(started(place, {**config, "jobs_per_gpu": shared}, *options), place)
-        report(sheet, method, place)
-
-
-def report(sheet: Sheet, method: str, folder: Path) -> None:
-    """Seconds of the training jobs, the devices that they held, and how many of them waited for one."""
-    jobs = pd.concat(
-        pd.read_csv(path, sep="\t") for path in (folder / "results" / "benchmarks" / "train").rglob("*.tsv")
-    )
-    sheet.add("two trainings", method, "a job", list(jobs["s"]), "s")
-    logs = [path.read_text() for path in (folder / "results" / "logs" / "train").rglob("*.log")]
-    held = {found for text in logs for found in re.findall(r"holding GPU (\S+)", text)}
-    sheet.add("two trainings", method, f"devices held, of {torch.cuda.device_count()}", len(held), "")
-    sheet.add("two trainings", method, "jobs that waited", sum("waiting for one" in text for text in logs), "")
-
-
 def estimated(sheet: Sheet, folder: Path) -> None:
     """Seconds that the estimate names for a rule against those of Snakemake's own clock."""
-    told = pd.read_parquet(folder / "results" / "estimate.parquet")
-    told = told[told["quantity"] == "seconds"].groupby("rule")["value"].sum()
-    for rule, where in (("train", "train"), ("fit_probes", "probes"), ("gradients", "gradients")):
-        files = (folder / "results" / "benchmarks" / where).rglob("*.tsv")
-        took = sum(float(pd.read_csv(path, sep="\t")["s"].iloc[0]) for path in files)
-        sheet.add("estimate", rule, "measured", took, "s")
-        sheet.add("estimate", rule, "estimated against measured", told[rule] / took, "times")
+    frame = pd.read_parquet(folder / "results" / "estimate.parquet")
+    frame = frame[frame["quantity"] == "seconds"].groupby("rule")["value"].sum()
+    benchmarks = folder / "results" / "benchmarks"
+    for place in sorted(path for path in benchmarks.iterdir() if path.is_dir()):
+        rule = {"probes": "fit_probes"}.get(place.name, place.name)
+        if rule not in frame:
+            continue
+        measured = sum(float(pd.read_csv(path, sep="\t")["s"].iloc[0]) for path in place.rglob("*.tsv"))
+        sheet.add("estimate of the smoke grid", rule, "measured, all jobs", measured, "s")
+        sheet.add("estimate of the smoke grid", rule, "estimated against measured", frame[rule] / measured, "times")
 
 
 if __name__ == "__main__":

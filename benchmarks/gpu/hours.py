@@ -4,6 +4,7 @@ With the training that the workflow has, and with the fastest method that was me
 epochs that the configurations allow, and with 150, near which the published runs stop.
 """
 
+import math
 import sys
 
 from benchmarks.gpu.common import ROOT, Sheet, parser
@@ -30,7 +31,10 @@ def main():
                         continue
                     subject = f"{name}, {model} {dataset}".strip() + (f", {epochs} epochs" if epochs else "")
                     for step in ("training", "probing"):
-                        sheet.add(subject, method, step, row[f"{step}, h"], "h")
+                        if math.isnan(hours := row[f"{step}, h"]):
+                            print(f"{subject}, {method}: {step} is not known, because training was not measured")
+                        else:
+                            sheet.add(subject, method, step, hours, "h")
 
 
 if __name__ == "__main__":

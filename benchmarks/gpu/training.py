@@ -1,10 +1,11 @@
-"""Throughput of training: as it is, in CUDA graphs, compiled, and several runs of a cell together.
+"""Throughput of training: as it is, in CUDA graphs, and several runs of a cell together.
 
-Updates a second of the published networks with the published optimiser, batches of 32 and 128, on synthetic images of
-the real size. Beside each method stands how far its weights are from those of single steps, after the same updates.
+Updates a second of the published networks with SGD and momentum, batches of 32 and 128, on synthetic images of the real
+size. Beside each method stands how far its weights are from those of single steps, after the same updates.
 """
 
 import argparse
+import functools
 import json
 import subprocess
 import sys
@@ -13,22 +14,24 @@ import time
 from pathlib import Path
 
 import torch
-from benchmarks.gpu.common import NETWORKS, ROOT, Sheet, at_work, network, parser, seconds, synthetic, wait
-from benchmarks.gpu.ways import Updates, on_streams, repeated
+from benchmarks.gpu.common import MAIN, ROOT, Sheet, at_work, network, parser, seconds, synthetic, wait
+from benchmarks.gpu.ways import Updates, repeated
 
 from latentgen.pixels import Pixels
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 
-BATCHES = (32, 128)
+BATCH_SIZES = {32: MAIN, 128: (*MAIN, "alexnet", "vgg16")}
+#: That of several processes and of streams.
+BATCH_SIZE = 32
 #: Updates in a graph: many enough that its launch costs nothing, few enough that an epoch is a multiple of them.
-UPDATES = 20
+UPDATES, TINY_UPDATES = 20, 2
 #: Runs that are trained together.
 TOGETHER = (4, 16)
 #: Processes that share the device, each with one run.
 PROCESSES = 4
-#: Training examples at most, so that an epoch of ResNet-18 does not take the whole time.
-EXAMPLES = {"mlp": 60_000, "cnn": 60_000, "resnet18": 12_800}
+#: Training examples: the time of an update does not depend on how many there are.
+EXAMPLES = 6_400
 RUN = {"dataset": "synthetic", "noise": "uniform", "level": 0.5, "data_seed": 0, "model_seed": 0, "entry": ""}
 
 
@@ -39,19 +42,16 @@ def main():
     if chosen.worker:
         return worker(chosen)
     sheet = Sheet(chosen.out, "training")
-    chosen.updates = 2 if chosen.tiny else UPDATES
-    for batch_size in BATCHES:
-        for name in NETWORKS:
+    chosen.updates = TINY_UPDATES if chosen.tiny else UPDATES
+    for batch_size, names in BATCH_SIZES.items():
+        for name in MAIN if chosen.tiny else names:
             measure(sheet, name, batch_size, chosen)
     processes(sheet, chosen)
-    for name in NETWORKS:
-        for batch_size in BATCHES:
-            compiled(sheet, name, batch_size, chosen)
 
 
 def trained(name: str, batch_size: int, chosen, folder: str) -> Training:
     """A run as the workflow trains it, before its first epoch."""
-    data, labels = synthetic(name, chosen.tiny, EXAMPLES[name])
+    data, labels = synthetic(name, chosen.tiny, EXAMPLES)
     recipe = Recipe("sgd", 0.001, batch_size, epochs=1000, momentum=0.9)
     seen = (labels.given, labels.train, labels.validation)
     return Training(
@@ -59,16 +59,20 @@ def trained(name: str, batch_size: int, chosen, folder: str) -> Training:
     )
 
 
+@functools.cache
+def on_device(name: str, tiny: bool, place: torch.device) -> tuple[Pixels, torch.Tensor]:
+    """Images and given labels."""
+    data, labels = synthetic(name, tiny, EXAMPLES)
+    return Pixels(data.x_train, data, place), torch.from_numpy(labels.given).to(place)
+
+
 def updates(name: str, batch_size: int, runs: int, chosen, **options) -> Updates:
-    """The same for `runs` networks, with orders of their own."""
-    data, labels = synthetic(name, chosen.tiny, EXAMPLES[name])
+    """The same for ``runs`` networks, with orders of their own."""
+    pixels, given = on_device(name, chosen.tiny, chosen.place)
     networks = [network(name, chosen.tiny, seed).to(chosen.place) for seed in range(runs)]
     generator = torch.Generator().manual_seed(0)
-    orders = torch.stack([torch.randperm(len(labels.given), generator=generator) for _ in range(runs)])
-    given = torch.from_numpy(labels.given).to(chosen.place)
-    return Updates(
-        networks, Pixels(data.x_train, data, chosen.place), given, orders.to(chosen.place), batch_size, **options
-    )
+    orders = torch.stack([torch.randperm(len(given), generator=generator) for _ in range(runs)])
+    return Updates(networks, pixels, given, orders.to(chosen.place), batch_size, **options)
 
 
 def measure(sheet: Sheet, name: str, batch_size: int, chosen) -> None:
@@ -81,36 +85,31 @@ def measure(sheet: Sheet, name: str, batch_size: int, chosen) -> None:
         sheet.add(subject, "as it is", "updates a second", [steps / t for t in times], "1/s")
     one = updates(name, batch_size, 1, chosen)
     reference = after(one, one.step, 2 * chosen.updates)
-    rate = timed(sheet, subject, "single steps", one, repeated(one.step, chosen.updates), chosen)
+    timed(sheet, subject, "single steps", one, repeated(one.step, chosen.updates), chosen)
     if chosen.place.type != "cuda":
-        several(sheet, subject, name, batch_size, 2, reference, rate, chosen)
+        several(sheet, subject, name, batch_size, 2, reference, chosen)
         return
     graph = one.captured(chosen.updates)
     difference(sheet, subject, "graph", after(one, graph.replay, 2), reference, chosen)
     timed(sheet, subject, "graph", one, graph.replay, chosen)
     del one, graph
-    for runs in TOGETHER:
-        if runs == max(TOGETHER) and name == "resnet18":
-            continue  # as much memory and time as all the rest
-        several(sheet, subject, name, batch_size, runs, reference, rate, chosen)
+    for runs in {"mlp": TOGETHER, "cnn": TOGETHER, "resnet18": TOGETHER[:1]}.get(name, ()):
+        several(sheet, subject, name, batch_size, runs, reference, chosen)
     torch.cuda.empty_cache()
 
 
-def several(sheet: Sheet, subject: str, name: str, batch_size: int, runs: int, reference, rate: float, chosen) -> None:
+def several(sheet: Sheet, subject: str, name: str, batch_size: int, runs: int, reference, chosen) -> None:
     """Rates count the updates of all runs together."""
     cuda = chosen.place.type == "cuda"
     replicas = updates(name, batch_size, runs, chosen)
     method = f"{runs} batched replicas"
-    difference(sheet, subject, method, after(replicas, replicas.step, 2 * chosen.updates), reference, chosen)
-    timed(sheet, subject, method, replicas, repeated(replicas.step, chosen.updates), chosen, runs)
+    if runs == min(TOGETHER) or not cuda:
+        difference(sheet, subject, method, after(replicas, replicas.step, 2 * chosen.updates), reference, chosen)
+        timed(sheet, subject, method, replicas, repeated(replicas.step, chosen.updates), chosen, runs)
     if not cuda:
         return
     graph = replicas.captured(chosen.updates)
     timed(sheet, subject, f"{method}, graph", replicas, graph.replay, chosen, runs)
-    del replicas, graph
-    singles = [updates(name, batch_size, 1, chosen) for _ in range(runs)]
-    graphs = [single.captured(chosen.updates) for single in singles]
-    timed(sheet, subject, f"{runs} graphs on streams", None, on_streams(graphs), chosen, runs)
 
 
 def timed(sheet: Sheet, subject: str, method: str, steps: Updates | None, work, chosen, runs: int = 1) -> float:
@@ -132,25 +131,12 @@ def after(steps: Updates, work, times: int) -> list[torch.Tensor]:
 
 
 def difference(sheet: Sheet, subject: str, method: str, found, reference, chosen) -> None:
-    """Of weights, relative to how far training has moved them: by their norms."""
+    """Norm of the difference of all weights, relative to that of the weights."""
     apart = sum(float((a - b).norm() ** 2) for a, b in zip(found, reference, strict=True)) ** 0.5
     size = sum(float(b.norm() ** 2) for b in reference) ** 0.5
     sheet.add(
         subject, method, f"difference of weights after {2 * chosen.updates} updates", apart / size, "of their norm"
     )
-
-
-def compiled(sheet: Sheet, name: str, batch_size: int, chosen) -> None:
-    subject = f"{name}, batch {batch_size}"
-    torch._dynamo.reset()
-    steps = updates(name, batch_size, 1, chosen, compiled=True)
-    start = time.perf_counter()
-    steps.step()
-    wait(chosen.place)
-    sheet.add(subject, "compiled", "seconds to compile", time.perf_counter() - start, "s")
-    timed(sheet, subject, "compiled", steps, repeated(steps.step, chosen.updates), chosen)
-    if chosen.place.type == "cuda":
-        timed(sheet, subject, "compiled, graph", steps, steps.captured(chosen.updates).replay, chosen)
 
 
 def processes(sheet: Sheet, chosen) -> None:
@@ -162,7 +148,7 @@ def processes(sheet: Sheet, chosen) -> None:
         subprocess.Popen(call, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(count)
     ]
     try:
-        for name in NETWORKS:
+        for name in MAIN:
             answers = []
             for process in running:
                 if process.stdout.readline().strip() != "ready":
@@ -173,7 +159,7 @@ def processes(sheet: Sheet, chosen) -> None:
             answers = [json.loads(process.stdout.readline()) for process in running]
             span = max(answer["end"] for answer in answers) - min(answer["start"] for answer in answers)
             rate = sum(answer["updates"] for answer in answers) / span
-            sheet.add(f"{name}, batch {BATCHES[0]}", f"{count} processes, as it is", "updates a second", rate, "1/s")
+            sheet.add(f"{name}, batch {BATCH_SIZE}", f"{count} processes, as it is", "updates a second", rate, "1/s")
     finally:
         for process in running:
             process.stdin.close()
@@ -181,19 +167,19 @@ def processes(sheet: Sheet, chosen) -> None:
 
 
 def worker(chosen) -> None:
-    for name in NETWORKS:
+    for name in MAIN:
         with tempfile.TemporaryDirectory() as folder:
-            run = trained(name, BATCHES[0], chosen, folder)
+            run = trained(name, BATCH_SIZE, chosen, folder)
             run.train_epoch(1)
             wait(chosen.place)
             print("ready", flush=True)
             sys.stdin.readline()
             start, done = time.time(), 0
-            while done == 0 or (time.time() - start < 2.5 and not chosen.tiny):
+            while done == 0 or (time.time() - start < 2 and not chosen.tiny):
                 run.train_epoch(2 + done)
                 wait(chosen.place)
                 done += 1
-            steps = done * -(-len(run.labels) // BATCHES[0])
+            steps = done * -(-len(run.labels) // BATCH_SIZE)
             print(json.dumps({"start": start, "end": time.time(), "updates": steps}), flush=True)
 
 

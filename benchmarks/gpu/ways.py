@@ -84,7 +84,8 @@ class Updates:
                 self.step()
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # On a stream of its own: cuBLAS has a work space for each stream, and graphs that share one must not overlap.
+        with torch.cuda.graph(graph, stream=torch.cuda.Stream()):
             for _ in range(times):
                 self.step()
         self.reset()

@@ -20,6 +20,8 @@ def choose_device(name: str) -> torch.device:
         raise RuntimeError("device is set to 'cuda' but PyTorch finds no GPU; set device to 'auto' or 'cpu'")
     # PyTorch lets convolutions, not products, round to TF32: three digits, which visibly bends subspaces.
     torch.backends.cudnn.allow_tf32 = False
+    # Its fastest gradients of convolutions add in an order that differs from call to call.
+    torch.backends.cudnn.deterministic = True
     place = torch.device(name)
     if place.type != "cuda":
         return place

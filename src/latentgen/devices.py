@@ -22,6 +22,8 @@ FOLDER = Path("/tmp/latentgen-devices")
 
 #: What this process holds: an open file for each identity. The kernel closes them, and so unlocks, however it ends.
 _held: dict[str, int] = {}
+#: Seconds for which this process has waited for a device.
+_waited = 0.0
 
 
 def lease(identities: Sequence[str], slots: int = 1, folder: str | os.PathLike | None = None) -> int:
@@ -41,21 +43,29 @@ def lease(identities: Sequence[str], slots: int = 1, folder: str | os.PathLike |
 
     Raises ``RuntimeError`` when the folder or a file in it cannot be opened.
     """
+    global _waited
     for index, identity in enumerate(identities):
         if identity in _held:
             return index
     folder = FOLDER if folder is None else Path(folder)
-    waiting = False
+    began = None
     while (found := _take(folder, identities, slots)) is None:
-        if not waiting:
+        if began is None:
             log.warning("all GPUs are in use (%d, by %d each); waiting for one", len(identities), slots)
-            waiting = True
+            began = time.monotonic()
         # A lock can be waited for, but not any of several.
         time.sleep(0.2)
+    if began is not None:
+        _waited += time.monotonic() - began
     index, handle = found
     _held[identities[index]] = handle
     log.info("holding GPU %s", identities[index])
     return index
+
+
+def waited() -> float:
+    """Seconds for which this process has waited for a device."""
+    return _waited
 
 
 def _take(folder: Path, identities: Sequence[str], slots: int) -> tuple[int, int] | None:

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -101,6 +102,18 @@ def test_a_waiting_process_says_so_once_and_gets_what_is_freed(holder, end):
     freed = second if end else first
     freed.end(end)
     assert third.line() in ("holds aaaa", "holds bbbb")
+
+
+def test_a_wait_is_clocked_and_the_rest_of_a_lease_is_not(folder, holder, holding_nothing, monkeypatch):
+    monkeypatch.setattr(devices, "_waited", 0.0)
+    assert devices.lease(["bbbb"], folder=folder) == 0 and devices.waited() == 0
+    other = holder(identities=["aaaa"])
+    assert other.line() == "holds aaaa"
+    ends = threading.Timer(1.0, other.end)
+    ends.start()
+    assert devices.lease(["aaaa"], folder=folder) == 0
+    ends.join()
+    assert 0.5 < devices.waited() < 30
 
 
 def test_a_free_device_comes_before_a_second_slot(holder):

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 from cells import MODEL, RECIPE, RUNS, train, trained_cell
 
-from latentgen import datasets, labels
+from latentgen import compute, datasets, devices, labels
 from latentgen.estimate import analyses, pilot, trainings, work
 from latentgen.interventions import edit, swaps
 from latentgen.interventions.rewind import rewind_cell
@@ -59,6 +60,22 @@ def test_every_unit_is_measured(found):
     starts = [found["seconds"][f"start:{what}"] for what in ("light", "training", "analysis")]
     assert 0 < starts[0] <= starts[1] <= starts[2]
     assert all(size >= 0 for size in found["bytes"].values())
+
+
+def test_a_start_counts_what_the_device_takes_to_start_and_not_the_wait_for_it(monkeypatch):
+    """The clock stands still but for a device that takes 5 s, 2 of them waiting for its lease."""
+    clock = [1000.0]
+    monkeypatch.setattr(pilot.time, "time", lambda: clock[0])
+    monkeypatch.setattr(pilot.psutil, "Process", lambda: SimpleNamespace(create_time=lambda: 999.0))
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+
+    def chosen(device):
+        clock[0] += 5
+        monkeypatch.setattr(devices, "_waited", 2.0)
+        return torch.device("cpu")
+
+    monkeypatch.setattr(compute, "choose_device", chosen)
+    assert pilot._starts("auto") == {"start:light": 1, "start:training": 4, "start:analysis": 4}
 
 
 def test_weights_and_states_weigh_what_they_do_in_a_cell(found, cell):

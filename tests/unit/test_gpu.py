@@ -118,7 +118,7 @@ def test_rewinding(cell, digits_folder, digits):
 
 
 def test_continued_and_relabelled_trainings(cell, digits_folder):
-    first = trained_cell(cell, digits_folder, RUNS[:1], device="cuda")
+    first = trained_cell(cell, digits_folder, RUNS[:1], MODEL, "cuda")
     settings = {"until": 3, "layers": ["last", "layer3"], "bias": ["zero", "kept"]}
     frame = edit_cell(first, 1, settings, RECIPE).to_pandas()
     assert len(frame.groupby(["layer", "rows", "bias"])) == 4 and set(frame["epoch"]) == {1, 2, 3}

@@ -77,10 +77,10 @@ def _starts(device: str) -> dict[str, float]:
     before = SLURM_SECONDS if "SLURM_JOB_ID" in os.environ else 0.0
     own = psutil.Process().create_time()
 
-    def since() -> float:
-        return before + time.time() - own
+    from latentgen import devices, labels  # noqa: F401
 
-    from latentgen import labels  # noqa: F401
+    def since() -> float:
+        return before + time.time() - own - devices.waited()
 
     starts = {"start:light": since()}
     import torch
@@ -88,9 +88,7 @@ def _starts(device: str) -> dict[str, float]:
     import latentgen.training.cell  # noqa: F401
     from latentgen.compute import choose_device
 
-    began = time.time()
     place = choose_device(device)
-    own += time.time() - began  # which may have been a wait for a GPU
     torch.ones(8, 8, device=place).mm(torch.ones(8, 8, device=place)).sum().item()
     starts["start:training"] = since()
     import latentgen.probes.evaluate  # noqa: F401
