@@ -13,7 +13,7 @@ def main():
     chosen.updates = TINY_UPDATES if chosen.tiny else UPDATES
     sheet = Sheet(chosen.out, "compiled")
     for batch_size in BATCH_SIZES:
-        for name in MAIN:
+        for name in ("cnn",) if chosen.tiny else MAIN:
             measure(sheet, name, batch_size, chosen)
 
 

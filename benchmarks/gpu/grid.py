@@ -1,8 +1,7 @@
-"""The workflow on the device: the smoke grid, whether equal calls give equal files, and the estimate.
+"""The workflow on the device: the smoke grid, and whether equal calls give equal files.
 
 The smoke grid runs twice on the device and once on the CPU, all at once. The first two must give equal files; the third
-is what their tables are compared with. Then the grid is estimated, with as many jobs at once, and the seconds of its
-jobs are compared with that.
+is what their tables are compared with.
 """
 
 import argparse
@@ -57,8 +56,8 @@ def smoke(sheet: Sheet, folder: Path, chosen: argparse.Namespace) -> None:
     targets = []
     if chosen.tiny:
         less = {"levels": [0.6], "geometry": None, "maps": None, "interventions": {}}
-        config["grid"] = [{**entry, **less} for entry in config["grid"] if entry["model"] in ("mlp_small", "cnn_small")]
-        targets = ["results/tables/probes.parquet"]
+        config["grid"] = [{**entry, **less} for entry in config["grid"] if entry["model"] == "cnn_small"]
+        targets = ["results/tables/history.parquet"]
     cores = max(1, (os.cpu_count() or 1) // 3)
     jobs = max(2, cores)
     config["jobs_per_gpu"] = 2 * jobs
@@ -68,12 +67,10 @@ def smoke(sheet: Sheet, folder: Path, chosen: argparse.Namespace) -> None:
         calls[name] = started(folder / name, {**config, "device": device}, *options, *targets)
     for name, process in calls.items():
         ended(process, folder / name)
-    sheet.add("smoke grid", "three calls at once", "whole", time.monotonic() - began, "s")
+    subject = "one entry of the smoke grid" if chosen.tiny else "smoke grid"
+    sheet.add(subject, "three calls at once", "whole", time.monotonic() - began, "s")
     compare_bytes(sheet, folder / "first" / "results", folder / "second" / "results")
     compare_tables(sheet, folder / "first" / "results" / "tables", folder / "cpu" / "results" / "tables")
-    first = folder / "first"
-    ended(started(first, {**config, "device": chosen.device}, *options, "results/estimate.parquet"), first)
-    estimated(sheet, first)
 
 
 def compare_bytes(sheet: Sheet, first: Path, second: Path) -> None:
@@ -87,7 +84,7 @@ def compare_bytes(sheet: Sheet, first: Path, second: Path) -> None:
         one, other = (_digest(root / path) for root in (first, second))
         kinds.setdefault(kind, []).append(one == other)
     for kind, equal in kinds.items():
-        sheet.add("smoke grid", "two equal calls", f"equal files of {len(equal)}, {kind}", sum(equal), "")
+        sheet.add("equal calls", kind, "equal files", sum(equal), f"of {len(equal)}")
 
 
 def _kind(path: Path) -> str:
@@ -113,25 +110,10 @@ def compare_tables(sheet: Sheet, device: Path, host: Path) -> None:
         both = one.merge(other, on=keys, suffixes=("", "_host"), how="outer", indicator=True)
         matched = both[both["_merge"] == "both"]
         apart = (matched["value"] - matched["value_host"]).abs().dropna()
-        subject = f"smoke grid, {path.stem}"
-        sheet.add(subject, "device and CPU", f"rows of both, of {len(both)}", len(matched), "")
-        for name, share in (("median", 0.5), ("99 %", 0.99), ("largest", 1.0)):
+        sheet.add("device and CPU", path.stem, "rows of both", len(matched), f"of {len(both)}")
+        for name, share in (("median", 0.5), ("99 % quantile", 0.99), ("largest", 1.0)):
             value = float(np.quantile(apart, share)) if len(apart) else float("nan")
-            sheet.add(subject, "device and CPU", f"difference of values, {name}", value, "")
-
-
-def estimated(sheet: Sheet, folder: Path) -> None:
-    """Seconds that the estimate names for a rule against those of Snakemake's own clock."""
-    frame = pd.read_parquet(folder / "results" / "estimate.parquet")
-    frame = frame[frame["quantity"] == "seconds"].groupby("rule")["value"].sum()
-    benchmarks = folder / "results" / "benchmarks"
-    for place in sorted(path for path in benchmarks.iterdir() if path.is_dir()):
-        rule = {"probes": "fit_probes"}.get(place.name, place.name)
-        if rule not in frame:
-            continue
-        measured = sum(float(pd.read_csv(path, sep="\t")["s"].iloc[0]) for path in place.rglob("*.tsv"))
-        sheet.add("estimate of the smoke grid", rule, "measured, all jobs", measured, "s")
-        sheet.add("estimate of the smoke grid", rule, "estimated against measured", frame[rule] / measured, "times")
+            sheet.add("device and CPU", path.stem, f"{name} difference of values", value, "")
 
 
 if __name__ == "__main__":

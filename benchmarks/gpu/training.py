@@ -131,12 +131,10 @@ def after(steps: Updates, work, times: int) -> list[torch.Tensor]:
 
 
 def difference(sheet: Sheet, subject: str, method: str, found, reference, chosen) -> None:
-    """Norm of the difference of all weights, relative to that of the weights."""
+    """Norm of the difference of all weights after ``2 * chosen.updates`` updates, relative to that of the weights."""
     apart = sum(float((a - b).norm() ** 2) for a, b in zip(found, reference, strict=True)) ** 0.5
     size = sum(float(b.norm() ** 2) for b in reference) ** 0.5
-    sheet.add(
-        subject, method, f"difference of weights after {2 * chosen.updates} updates", apart / size, "of their norm"
-    )
+    sheet.add(subject, method, "difference of weights", apart / size, "of their norm")
 
 
 def processes(sheet: Sheet, chosen) -> None:

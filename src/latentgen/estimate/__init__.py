@@ -6,4 +6,4 @@ computes.
 """
 
 #: Raised by hand when a change alters what a pilot measures, or what is made of it.
-VERSION = 1
+VERSION = 2
