@@ -21,11 +21,11 @@ RUNS = [
 RECIPE = Recipe("adam", 0.005, 64, epochs=4)
 
 
-def train(folder, digits_folder, recipe=RECIPE, saved=(0, 1, 4), runs=RUNS, model=MODEL):
+def train(folder, digits_folder, recipe=RECIPE, saved=(0, 1, 4), runs=RUNS, model=MODEL, device="cpu"):
     """Draw labels with a tenth held out and train the runs into ``folder``."""
     data = datasets.load(digits_folder)
     tables.write(labels.draw(data.y_train, 10, runs, 0.1), folder / "labels.parquet")
-    train_cell(folder, runs, digits_folder, folder / "labels.parquet", model, recipe, saved, "cpu", 1)
+    train_cell(folder, runs, digits_folder, folder / "labels.parquet", model, recipe, saved, device, 1)
 
 
 def trained_cell(folder, digits_folder, runs=RUNS, model=MODEL, device="cpu", labels_file=None):

@@ -125,3 +125,13 @@ def test_continued_and_relabelled_trainings(cell, digits_folder):
     masc = kinds.complete({"kind": "masc"})
     frame = relabel_cell(first, {"probe": "masc", "layer": "last"}, masc, RECIPE).to_pandas()
     assert set(frame["epoch"]) == {0, 1, 2} and frame["value"].notna().all()
+
+
+@pytest.mark.parametrize("model", [MODEL, {"factory": "cnn_small", "options": {}}], ids=["resnet18", "cnn_small"])
+def test_equal_trainings_give_equal_bytes(model, tmp_path, digits_folder):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    for name in ("one", "two"):
+        train(tmp_path / name, digits_folder, RECIPE, (1, 2), RUNS[:1], model, "cuda")
+    for name in ("checkpoints.json", "history.parquet", "records.parquet"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
