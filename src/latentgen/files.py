@@ -21,15 +21,20 @@ def atomic(path: str | os.PathLike) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        # mkstemp makes private files; results should be as readable as any other file of the user.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
+        share(temporary)
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def share(path: str | os.PathLike) -> None:
+    """Give a file or folder of `tempfile`, which makes them private, the rights that the user's umask leaves."""
+    path = Path(path)
+    umask = os.umask(0)
+    os.umask(umask)
+    path.chmod((0o777 if path.is_dir() else 0o666) & ~umask)
 
 
 def _sync(path: Path) -> None:

@@ -1,10 +1,11 @@
 import os
+import tempfile
 
 import pyarrow as pa
 import pytest
 
 from latentgen import seeds, tables
-from latentgen.files import atomic
+from latentgen.files import atomic, share
 
 
 def test_atomic_file_is_absent_after_an_error_and_leaves_nothing_behind(tmp_path):
@@ -24,14 +25,17 @@ def test_atomic_keeps_the_old_file_until_the_new_one_is_whole(tmp_path):
     assert target.read_text() == "new" and [entry.name for entry in tmp_path.iterdir()] == ["file.txt"]
 
 
-def test_atomic_file_has_the_users_permissions(tmp_path):
-    umask = os.umask(0o027)
+@pytest.mark.parametrize(("umask", "file", "folder"), [(0o027, 0o640, 0o750), (0o002, 0o664, 0o775)])
+def test_atomic_files_and_shared_folders_have_the_users_permissions(tmp_path, umask, file, folder):
+    before = os.umask(umask)
     try:
         with atomic(tmp_path / "file") as path:
             path.write_text("")
+        share(made := tempfile.mkdtemp(dir=tmp_path))
     finally:
-        os.umask(umask)
-    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == file
+    assert os.stat(made).st_mode & 0o777 == folder
 
 
 def test_seed_streams_are_fixed_and_distinct():

@@ -253,6 +253,24 @@ def test_a_diverged_run_says_so(digits, tmp_path):
         make(digits, tmp_path, Recipe("sgd", 1e30, 100, epochs=2)).fit()
 
 
+@pytest.mark.parametrize("rate", [1e18, 1e38])
+def test_a_run_that_diverges_in_its_very_last_update_says_so_and_keeps_no_weights(digits, tmp_path, rate):
+    """One batch, one epoch: the only pass that training sees is the one before the update."""
+    training = make(digits, tmp_path, Recipe("sgd", rate, len(digits.y_train), epochs=1), saved=(0, 1))
+    with pytest.raises(Diverged, match="not finite in epoch 1 .*learning_rate=1e\\+"):
+        training.fit()
+    assert training.weights(0).exists() and not training.weights(1).exists()
+
+
+def test_a_weight_that_no_output_shows_is_found(digits, tmp_path):
+    """A dead unit multiplies it by zero on every image."""
+    training = make(digits, tmp_path)
+    with torch.no_grad():
+        training.model.fc1.bias[0] = -torch.inf
+    with pytest.raises(Diverged, match="a weight is not finite in epoch 0"):
+        training.fit()
+
+
 def test_validation_examples_are_never_trained_on(digits, tmp_path):
     validation = np.arange(0, 1347, 5)
     training = make(digits, tmp_path, validation=validation)

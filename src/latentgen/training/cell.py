@@ -17,7 +17,7 @@ from latentgen import datasets, models, tables, training
 from latentgen.checkpoints import run_name
 from latentgen.compute import choose_device, use_threads
 from latentgen.datasets import Dataset
-from latentgen.files import atomic
+from latentgen.files import atomic, share
 from latentgen.labels import RunLabels
 from latentgen.locks import locked
 from latentgen.progress import log
@@ -110,7 +110,7 @@ def _publish(folder: Path, trained: Sequence[Training]) -> None:
                 _link(source, fresh / name / source.name)
                 digests[str(epoch)] = hashlib.sha256(source.read_bytes()).hexdigest()
             index[name] = {"last_epoch": run.epoch, "sha256": digests}
-        fresh.chmod(0o755)
+        share(fresh)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         fresh.rename(folder / "checkpoints")
     finally:

@@ -27,7 +27,7 @@ STATE_SECONDS = 120.0
 
 
 class Diverged(RuntimeError):
-    """The loss is no longer finite; the message names run, epoch and recipe."""
+    """Weights or outputs are no longer finite; the message names run, epoch and recipe."""
 
 
 class Training:
@@ -134,10 +134,8 @@ class Training:
             seen.append(logits.detach())
         logits = torch.empty(n, seen[0].shape[1], device=self.device)
         logits[order] = torch.cat(seen)
-        if not torch.isfinite(logits).all():
-            raise Diverged(f"{self._name()}: the network's output is not finite in epoch {epoch} with {self.recipe}")
-        self.records.update(epoch, logits)
         self._measure(epoch, "train", "running", logits, {"given": self.labels, "true": self.true})
+        self.records.update(epoch, logits)
         return int((logits.argmax(1) == self.labels).sum())
 
     def after_epoch(self) -> None:
@@ -148,6 +146,8 @@ class Training:
         if epoch in self.kept_epochs():
             labels = {"given": self.labels, "true": self.true}
             self._measure(epoch, "train", "evaluated", self._logits(self.pixels), labels)
+            if not all(torch.isfinite(tensor).all() for tensor in self.model.state_dict().values()):
+                raise self._diverged("a weight", epoch)
             save_weights(self.model, self.weights(epoch))
             tables.write(self._records_now(), self.records_file(epoch))
 
@@ -194,6 +194,9 @@ class Training:
         run = self.run
         return "{dataset} {model} {noise}-{level} data{data_seed}-model{model_seed}".format(**run)
 
+    def _diverged(self, what: str, epoch: int) -> Diverged:
+        return Diverged(f"{self._name()}: {what} is not finite in epoch {epoch} with {self.recipe}")
+
     @torch.no_grad()
     def _logits(self, pixels: Pixels) -> torch.Tensor:
         self.model.eval()
@@ -203,6 +206,8 @@ class Training:
     def _measure(
         self, epoch: int, split: str, mode: str, logits: torch.Tensor, labels: dict[str, torch.Tensor]
     ) -> None:
+        if not torch.isfinite(logits).all():
+            raise self._diverged("the network's output", epoch)
         for kind, target in labels.items():
             accuracy = int((logits.argmax(1) == target).sum()) / len(target)
             loss = float(functional.cross_entropy(logits.double(), target))
