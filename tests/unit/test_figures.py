@@ -4,6 +4,7 @@ import re
 
 import drawn
 import frames
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -143,6 +144,21 @@ def test_save_writes_equal_bytes_and_the_numbers(results, tmp_path):
         assert list(numbers.columns) == list(table.columns)
         np.testing.assert_array_equal(numbers["mean"], table["mean"])
         assert list(numbers["layer"]) == list(table["layer"])
+
+
+def test_the_user_s_own_matplotlib_settings_change_nothing(results, tmp_path):
+    """Those that people have: a dark style, a grid, tight boxes, other fonts, sizes, colours and lines."""
+    own = {"savefig.bbox": "tight", "axes.grid": True, "lines.linewidth": 4, "font.family": "serif", "font.size": 20}
+    own |= {"axes.facecolor": "black", "figure.facecolor": "black", "text.color": "white", "legend.frameon": True}
+    own |= {"figure.constrained_layout.use": True, "axes.formatter.use_locale": True, "path.simplify": False}
+    own |= {"savefig.transparent": True, "image.cmap": "jet", "lines.markersize": 12, "svg.fonttype": "none"}
+    for name, settings in (("plain", {}), ("own", own)):
+        with mpl.rc_context(settings):
+            before = dict(mpl.rcParams)
+            figures.save(*figures.draw("fig1", results), tmp_path / name)
+            assert dict(mpl.rcParams) == before
+    for suffix in ("pdf", "png", "svg"):
+        assert (tmp_path / f"plain.{suffix}").read_bytes() == (tmp_path / f"own.{suffix}").read_bytes()
 
 
 @pytest.mark.parametrize("name", OVER_EPOCHS)

@@ -1,6 +1,9 @@
 """Draw one figure and write the table behind it."""
 
+import os
 from pathlib import Path
+
+os.environ["MPLBACKEND"] = "agg"  # a notebook's own would fail here, or open windows
 
 from latentgen import datasets, figures
 from latentgen.figures import reading

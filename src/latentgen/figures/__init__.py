@@ -59,11 +59,9 @@ def draw(name: str, results: "Results") -> tuple["Figure", "pd.DataFrame"]:
     """
     if name not in FIGURES:
         raise ValueError(f"figure {name!r} is unknown; there are {', '.join(FIGURES)}")
-    import matplotlib as mpl
-
     from latentgen.figures import style
 
-    with mpl.rc_context(style.RC):
+    with style.look():
         return importlib.import_module(f"{__name__}.{_HOMES[name]}").draw(name, results)
 
 

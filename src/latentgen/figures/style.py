@@ -1,8 +1,9 @@
 """What all figures share: fonts, colours, sizes, the epoch axis, and how they are written."""
 
+import contextlib
 import os
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -64,6 +65,15 @@ _METADATA = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": "latentgen"},
 }
+
+
+@contextlib.contextmanager
+def look() -> Iterator[None]:
+    """Matplotlib's own defaults and `RC`, whatever the user's settings are."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(RC)
+        yield
 
 
 def blank(width: float, height: float) -> Figure:
@@ -156,7 +166,7 @@ def save(fig: Figure, table: pd.DataFrame, stem: str | os.PathLike) -> None:
     """
     stem = os.fspath(stem)
     for suffix, metadata in _METADATA.items():
-        with mpl.rc_context(RC), atomic(Path(f"{stem}.{suffix}")) as temporary:
+        with look(), atomic(Path(f"{stem}.{suffix}")) as temporary:
             fig.savefig(temporary, format=suffix, dpi=200, metadata=metadata)
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     tables.write(arrow, Path(f"{stem}.parquet"))
