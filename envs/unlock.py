@@ -62,15 +62,26 @@ def works_in(info: dict, here: Path) -> bool:
 def callers() -> list[str]:
     """What speaks against unlocking among the calls that have not ended in good order."""
     found = []
-    for path in sorted(CALLERS.glob("*")):
-        host, process, began = path.read_text().split()
+    for path, host, process, began in signatures():
         if host != socket.gethostname():
             found += [
                 f"a Snakemake was started in this folder on {host} (process {process}) and did not end in good order:",
                 f"call 'make unlock' on {host}; or, once you know that it is over there, remove {path} and try again",
             ]
-        elif lives(int(process), float(began)):
+        elif lives(process, began):
             found.append(f"process {process}, which called Snakemake in this folder, is still at work")
+    return found
+
+
+def signatures() -> list[tuple[Path, str, int, float]]:
+    """What calls have written down: file, machine, process, when it began. A full disk may have left files without."""
+    found = []
+    for path in sorted(CALLERS.glob("*")):
+        try:
+            host, process, began = path.read_text().split()
+            found.append((path, host, int(process), float(began)))
+        except (OSError, ValueError):
+            print(f"{path} does not say who called, so it is passed over", file=sys.stderr)
     return found
 
 
@@ -86,7 +97,7 @@ def lives(number: int, began: float) -> bool:
 def unsigned() -> list[str]:
     """What speaks against unlocking when nobody has written down where the call that set the lock runs."""
     ages = [time.time() - path.stat().st_mtime for path in LOCKS.glob("*")]
-    if any(CALLERS.glob("*")) or not ages or min(ages) > SIGNED_AFTER_SECONDS:
+    if signatures() or not ages or min(ages) > SIGNED_AFTER_SECONDS:
         return []
     left = SIGNED_AFTER_SECONDS - min(ages)
     return [f"the lock is young and may be of a call that begins on another machine: try again in {left:.0f} seconds"]

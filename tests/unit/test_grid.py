@@ -1,6 +1,7 @@
 """Expansion of configurations, and refusal of those that cannot run."""
 
 import copy
+import math
 
 import pytest
 import yaml
@@ -283,6 +284,14 @@ REFUSALS = [
     ("activations", "keep", ["activations", "'keep'", "stream", "dump"]),
     ("defaults.validation", 1.0, ["defaults.validation", "1.0"]),
     ("defaults.training.epochs", 0, ["defaults.training.epochs", "0"]),
+    ("defaults.training.learning_rate", math.inf, ["defaults.training.learning_rate: inf", "finite"]),
+    ("defaults.levels", [0.2, math.nan], ["defaults.levels[1]: nan", "finite"]),
+    (
+        "defaults.probes.lr",
+        {"kind": "logistic", "learning_rate": -math.inf},
+        ["probes.lr.learning_rate: -inf", "finite"],
+    ),
+    ("models", {"wide": {"factory": "mlp", "options": {"dropout": math.nan}}}, ["models.wide.options.dropout: nan"]),
     ("defaults.training.learning_rate", "fast", ["defaults.training.learning_rate", "'fast'", "number"]),
     ("defaults.training.optimizer", "sdg", ["defaults.training.optimizer", "'sdg'", "sgd"]),
     ("defaults.training.momentum", 0.9, ["training.momentum", "0.9", "adam"]),
@@ -326,7 +335,7 @@ REFUSALS = [
     ("grid.0", {"model": "mlp_small", **TRUE_RELABEL}, [".relabel.probe: 'clean'", "given labels", "masc, velpic"]),
     ("grid.0.geometry", {"point": 9}, ["geometry.point: unknown key", "did you mean 'points'"]),
     ("grid.0.geometry", {"points": 1}, ["geometry.points", "1 is less than the minimum of 2"]),
-    ("grid.0.geometry", {"kappa": float("inf")}, [".geometry.kappa: inf", "from 0"]),
+    ("grid.0.geometry", {"kappa": float("inf")}, [".geometry.kappa: inf", "finite"]),
     ("grid.0.geometry", {"kappa": -1}, ["geometry.kappa", "-1"]),
     ("grid.0.geometry", {"simulated": {"epochs": ["best"]}}, ["simulated.epochs[0]", "'best'", "'last'"]),
     ("grid.0.geometry", {"simulated": {"epochs": [3]}}, [".geometry.simulated.epochs: 3", "saved_epochs", "'last'"]),

@@ -1,5 +1,7 @@
 """The logistic probe against torch's own layers and optimiser, and against its objective."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -133,6 +135,29 @@ def test_kinds_labels_and_score():
     assert isinstance(probe.decision_function(X), torch.Tensor)
     with pytest.raises(NotFittedError):
         LogisticProbe().predict(X)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"learning_rate": math.inf},
+        {"learning_rate": math.nan},
+        {"learning_rate": 1e300},
+        {"solver": "lbfgs", "l2": math.inf, "tol": 1e-3},
+        {"solver": "lbfgs", "l2": 0.1, "tol": math.nan},
+    ],
+    ids=str,
+)
+def test_parameters_are_finite(parameters):
+    X, y = sample()
+    with pytest.raises(ValueError, match="learning_rate must be above 0|finite l2|tol > 0"):
+        LogisticProbe(**parameters).fit(X, y)
+
+
+def test_a_fit_that_does_not_stay_finite_is_refused():
+    X, y = sample()
+    with pytest.raises(ValueError, match="diverged.*learning_rate=3e\\+38.*lower the learning rate"):
+        LogisticProbe(learning_rate=1e37).fit(X, y)
 
 
 @pytest.mark.gpu

@@ -375,6 +375,21 @@ def caller(tmp_path):
     return write
 
 
+@pytest.mark.parametrize("left", ["", "login2", "login2 4711 soon", "login2 x 12.5"])
+def test_unlock_passes_over_a_signature_that_a_full_disk_cut_off(stale, caller, tmp_path, left):
+    (tmp_path / ".snakemake" / "callers" / "login2-4711").write_text(left)
+    done = stale()
+    assert done.returncode == 0 and "login2-4711 does not say who called" in done.stderr
+
+
+def test_a_signature_that_was_cut_off_is_none_while_the_lock_is_young(stale, caller, tmp_path):
+    (tmp_path / ".snakemake" / "callers" / "login2-4711").write_text("")
+    lock = tmp_path / ".snakemake" / "locks" / "0.output.lock"
+    lock.parent.mkdir(exist_ok=True)
+    lock.write_text("x\n")
+    assert "the lock is young" in stale().stderr
+
+
 def test_unlock_refuses_on_another_machine_than_the_killed_call(stale, caller):
     caller("login2", 4711, 12.5)
     refused = stale()

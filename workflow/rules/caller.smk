@@ -5,12 +5,14 @@ import socket
 
 import psutil
 
+from latentgen.files import atomic
+
 CALLER = Path(".snakemake", "callers", f"{socket.gethostname()}-{os.getpid()}")
 
 
 onstart:
-    CALLER.parent.mkdir(parents=True, exist_ok=True)
-    CALLER.write_text(f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()}\n")
+    with atomic(CALLER) as path:
+        path.write_text(f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()}\n")
 
 
 onsuccess:

@@ -1,6 +1,5 @@
 """Settings of the geometry of an entry's runs. Imports nothing that computes."""
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -36,8 +35,6 @@ def errors(entry: Mapping[str, Any], kept: set[int]) -> Iterable[str]:
     ``kept`` : epochs whose weights are kept
     """
     settings = complete(entry["geometry"])
-    if settings and not math.isfinite(settings["kappa"]):
-        yield f".kappa: {settings['kappa']!r} is no margin; allowed: numbers from 0"
     for epoch in settings["simulated"]["epochs"] if settings and settings["simulated"] else ():
         if epoch != LAST and epoch not in kept:
             yield f".simulated.epochs: {epoch} is no saved epoch; add it to saved_epochs, or say {LAST!r}"

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -111,7 +112,10 @@ def _read(path: str | os.PathLike) -> Any:
 
 
 def _schema_errors(config: Mapping[str, Any], validator: Any) -> Iterable[str]:
-    """What a `jsonschema` validator has against ``config``."""
+    """What a `jsonschema` validator has against ``config``, and numbers that are not finite, which it lets pass."""
+    if infinite := list(_infinite(config, ())):
+        yield from infinite
+        return
     for error in sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path]):
         where = _path(error.absolute_path)
         if error.validator == "additionalProperties":
@@ -125,6 +129,18 @@ def _schema_errors(config: Mapping[str, Any], validator: Any) -> Iterable[str]:
             yield f"{where}: {error.instance!r} is not allowed: {reasons}"
         else:
             yield f"{where or 'top level'}: {error.message}"
+
+
+def _infinite(value: Any, where: tuple[str | int, ...]) -> Iterable[str]:
+    """A line for each number below ``value`` that is infinite or not a number."""
+    if isinstance(value, float) and not math.isfinite(value):
+        yield f"{_path(where)}: {value!r} is not allowed; give a finite number"
+    elif isinstance(value, Mapping):
+        for key, part in value.items():
+            yield from _infinite(part, (*where, key))
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            yield from _infinite(part, (*where, index))
 
 
 def _path(parts: Iterable[str | int]) -> str:

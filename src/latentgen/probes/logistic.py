@@ -17,6 +17,9 @@ from latentgen.probes.inputs import check_rows, check_rows_and_labels, probe_dty
 #: Iteration cap of the converged solver, far above what it needs; reaching it warns.
 MAX_ITERATIONS = 10_000
 
+#: Ten times as much, the first step of "adam", is still a float32.
+LARGEST_RATE = 1e37
+
 
 class LogisticProbe(Probe):
     """Multinomial logistic regression: one linear layer with bias, trained by cross-entropy.
@@ -83,8 +86,8 @@ class LogisticProbe(Probe):
         ------
         ValueError
             For a parameter out of range, an unpenalised converged fit ("lbfgs" with ``l2`` 0), a penalty or
-            tolerance for "adam", arrays of wrong shape, NaN or infinity, continuous labels, or one class with
-            "lbfgs".
+            tolerance for "adam", arrays of wrong shape, NaN or infinity, continuous labels, one class with
+            "lbfgs", or weights that do not stay finite.
 
         Warns
         -----
@@ -96,6 +99,11 @@ class LogisticProbe(Probe):
         self.classes_, targets = np.unique(labels, return_inverse=True)
         fit = self._fit_adam if self.solver == "adam" else self._fit_lbfgs
         weight, bias = fit(rows, torch.from_numpy(targets).to(rows.device))
+        if not (torch.isfinite(weight).all() and torch.isfinite(bias).all()):
+            raise ValueError(
+                f"logistic regression diverged: its weights are not finite with learning_rate={self.learning_rate!r} "
+                f"and activations of up to {float(rows.abs().max()):.3g}; lower the learning rate"
+            )
         self.coef_, self.intercept_ = like(weight, X), like(bias, X)
         return self
 
@@ -108,20 +116,20 @@ class LogisticProbe(Probe):
                 raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
         if not isinstance(self.random_state, numbers.Integral):
             raise ValueError(f"random_state must be an integer, got {self.random_state!r}")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate!r}")
+        if not 0 < self.learning_rate <= LARGEST_RATE:
+            raise ValueError(f"learning_rate must be above 0, up to {LARGEST_RATE:g}, got {self.learning_rate!r}")
         if self.solver == "adam" and (self.l2 != 0 or self.tol is not None):
             raise ValueError(
                 f"solver='adam' is the unpenalised recipe of a fixed number of epochs, l2={self.l2!r} and "
                 f"tol={self.tol!r} have no meaning for it: leave them out or use solver='lbfgs'"
             )
-        if self.solver == "lbfgs" and not self.l2 > 0:
+        if self.solver == "lbfgs" and not 0 < self.l2 < math.inf:
             raise ValueError(
-                f"solver='lbfgs' needs l2 > 0, got {self.l2!r}: without a penalty separable data have no "
+                f"solver='lbfgs' needs a finite l2 > 0, got {self.l2!r}: without a penalty separable data have no "
                 "minimiser, and the result would measure the iteration cap; state a penalty or use "
                 "solver='adam'"
             )
-        if self.solver == "lbfgs" and (self.tol is None or not self.tol > 0):
+        if self.solver == "lbfgs" and (self.tol is None or not 0 < self.tol < math.inf):
             raise ValueError(f"solver='lbfgs' needs a gradient tolerance tol > 0, got {self.tol!r}")
 
     def _scores(self, X):
