@@ -25,10 +25,14 @@ SIGNED_AFTER_SECONDS = 300
 #: When a process began is told by a clock that is set now and then, by less than this.
 CLOCK_SECONDS = 5
 
+#: A file of `CALLERS`, and in it the machine, the process, and when that began.
+Signature = tuple[Path, str, int, float]
+
 
 def main() -> int:
     here = Path.cwd()
-    reasons = [*processes(here), *callers(), *unsigned(), *queued(here)]
+    signed = signatures()
+    reasons = [*processes(here), *callers(signed), *unsigned(signed), *queued(here)]
     if reasons:
         print("error: not unlocked:", *reasons, sep="\n  ", file=sys.stderr)
         return 1
@@ -59,10 +63,10 @@ def works_in(info: dict, here: Path) -> bool:
     return (is_snakemake or is_job) and (info["cwd"] is None or same(info["cwd"], here))
 
 
-def callers() -> list[str]:
+def callers(signed: list[Signature]) -> list[str]:
     """What speaks against unlocking among the calls that have not ended in good order."""
     found = []
-    for path, host, process, began in signatures():
+    for path, host, process, began in signed:
         if host != socket.gethostname():
             found += [
                 f"a Snakemake was started in this folder on {host} (process {process}) and did not end in good order:",
@@ -73,8 +77,8 @@ def callers() -> list[str]:
     return found
 
 
-def signatures() -> list[tuple[Path, str, int, float]]:
-    """What calls have written down: file, machine, process, when it began. A full disk may have left files without."""
+def signatures() -> list[Signature]:
+    """What calls have written down; a full disk may have left files that say nothing."""
     found = []
     for path in sorted(CALLERS.glob("*")):
         try:
@@ -94,10 +98,10 @@ def lives(number: int, began: float) -> bool:
         return False
 
 
-def unsigned() -> list[str]:
+def unsigned(signed: list[Signature]) -> list[str]:
     """What speaks against unlocking when nobody has written down where the call that set the lock runs."""
     ages = [time.time() - path.stat().st_mtime for path in LOCKS.glob("*")]
-    if signatures() or not ages or min(ages) > SIGNED_AFTER_SECONDS:
+    if signed or not ages or min(ages) > SIGNED_AFTER_SECONDS:
         return []
     left = SIGNED_AFTER_SECONDS - min(ages)
     return [f"the lock is young and may be of a call that begins on another machine: try again in {left:.0f} seconds"]
