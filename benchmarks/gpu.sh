@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 parts=(machine tests grid determinism jobs training probes analyses hours streams compiled)
 declare -A limit=(
-    [machine]=40 [tests]=90 [grid]=170 [determinism]=80 [jobs]=60 [training]=140 [probes]=60 [analyses]=60 [hours]=30
+    [machine]=40 [tests]=90 [grid]=170 [determinism]=120 [jobs]=100 [training]=150 [probes]=60 [analyses]=90 [hours]=30
     [streams]=40 [compiled]=120
 )
 total=480
