@@ -3,16 +3,15 @@
 import argparse
 
 import torch
-from benchmarks.gpu.common import MAIN, N_CLASSES, Sheet, at_work, network, parser, seconds, synthetic
+from benchmarks.gpu.common import MAIN, Sheet, at_work, checkpoint, parser, seconds
 
-from latentgen.activations.sources import Stream
 from latentgen.geometry import settings as geometry
 from latentgen.geometry.evaluate import Analysis
 from latentgen.gradients import evaluate as gradients
 from latentgen.interventions import evaluate as transfer
-from latentgen.interventions.swaps import Swaps, scored
+from latentgen.interventions.swaps import Swaps
 from latentgen.probes import kinds
-from latentgen.probes.evaluate import Task, evaluate
+from latentgen.probes.evaluate import evaluate
 
 #: Training examples at most: as many as published, but for ResNet-18, whose analyses would take minutes.
 EXAMPLES = {"mlp": 60_000, "cnn": 60_000, "resnet18": 10_000}
@@ -29,11 +28,7 @@ def main():
 
 def measure(sheet: Sheet, name: str, chosen: argparse.Namespace) -> None:
     place = chosen.place
-    data, labels = synthetic(name, chosen.tiny, EXAMPLES[name])
-    task = Task(labels, data.y_test, N_CLASSES, 0)
-    source = Stream(network(name, chosen.tiny), data, place)
-    earlier = {key: value.clone() for key, value in network(name, chosen.tiny, 1).to(place).state_dict().items()}
-    on = scored(labels, data.y_test, None, 0, place)
+    data, labels, task, source, earlier, on = checkpoint(name, EXAMPLES[name], chosen)
     swaps = Swaps(source, ["rewound"])
     layers = source.layers if name != "resnet18" else source.layers[-2:]  # others have up to 16,384 features
     moments = {kind: kinds.complete({"kind": kind}) for kind in ("masc", "velpic")}

@@ -7,17 +7,25 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import torch
 
 from latentgen import datasets, devices, models, noise, tables
+from latentgen.activations.sources import Stream
 from latentgen.compute import choose_device, use_threads
+from latentgen.interventions.swaps import Scored, scored
 from latentgen.labels import RunLabels
+from latentgen.probes.evaluate import Task
+from latentgen.training.loop import Training
+from latentgen.training.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]
 N_CLASSES = 10
+#: Names of the runs that are trained.
+RUN = {"dataset": "synthetic", "noise": "uniform", "level": 0.5, "data_seed": 0, "model_seed": 0, "entry": ""}
 
 #: Networks that are measured, with the image and the numbers of examples of the data that they were published on.
 NETWORKS = {
@@ -138,3 +146,33 @@ def synthetic(name: str, tiny: bool, most: int | None = None) -> tuple[datasets.
     given, selected = noise.corrupt(data.y_train, 0.5, "uniform", N_CLASSES, 0)
     everything = np.arange(n_train)
     return data, RunLabels(given, data.y_train, everything, everything[:0], selected)
+
+
+def training(name: str, examples: int, recipe: Recipe, chosen: argparse.Namespace, folder: str) -> Training:
+    """A run as the workflow trains it, before its first epoch; ``folder`` takes what it keeps."""
+    data, labels = synthetic(name, chosen.tiny, examples)
+    seen = (labels.given, labels.train, labels.validation)
+    run = {**RUN, "model": name}
+    return Training(run, data, network(name, chosen.tiny), *seen, recipe, [], Path(folder), chosen.place)
+
+
+class Checkpoint(NamedTuple):
+    """An untrained network and its data, as analyses of one checkpoint take them."""
+
+    data: datasets.Dataset
+    labels: RunLabels
+    task: Task
+    source: Stream
+    #: Weights of another seed, for rewinding, and the examples that it is scored on.
+    earlier: dict[str, torch.Tensor]
+    scored: Scored
+
+
+def checkpoint(name: str, examples: int, chosen: argparse.Namespace) -> Checkpoint:
+    """``examples`` : training examples at most"""
+    data, labels = synthetic(name, chosen.tiny, examples)
+    source = Stream(network(name, chosen.tiny), data, chosen.place)
+    other = network(name, chosen.tiny, 1).to(chosen.place).state_dict()
+    earlier = {key: value.clone() for key, value in other.items()}
+    on = scored(labels, data.y_test, None, 0, chosen.place)
+    return Checkpoint(data, labels, Task(labels, data.y_test, N_CLASSES, 0), source, earlier, on)

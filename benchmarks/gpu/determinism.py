@@ -12,18 +12,15 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from pathlib import Path
 
 import torch
-from benchmarks.gpu.common import MAIN, N_CLASSES, ROOT, Sheet, at_work, network, parser, seconds, synthetic, wait
+from benchmarks.gpu.common import MAIN, ROOT, Sheet, at_work, checkpoint, parser, seconds, training, wait
 
-from latentgen.activations.sources import Stream
 from latentgen.gradients import evaluate as gradients
 from latentgen.interventions import evaluate as transfer
-from latentgen.interventions.swaps import Swaps, scored
+from latentgen.interventions.swaps import Swaps
 from latentgen.probes import kinds
-from latentgen.probes.evaluate import Task, evaluate
-from latentgen.training.loop import Training
+from latentgen.probes.evaluate import evaluate
 from latentgen.training.recipe import Recipe
 
 BATCH_SIZE = 32
@@ -81,12 +78,9 @@ def trainings(chosen, mode: str) -> dict[str, dict]:
 
 
 def trained(name: str, chosen) -> tuple[str, list[float]]:
-    data, labels = synthetic(name, chosen.tiny, EXAMPLES)
-    run = {"dataset": "synthetic", "model": name, "noise": "uniform", "level": 0.5, "data_seed": 0, "model_seed": 0}
     recipe = Recipe("sgd", 0.01, BATCH_SIZE, epochs=10, momentum=0.9)
     with tempfile.TemporaryDirectory() as folder:
-        seen = (labels.given, labels.train, labels.validation)
-        work = Training(run, data, network(name, chosen.tiny), *seen, recipe, [], Path(folder), chosen.place)
+        work = training(name, EXAMPLES, recipe, chosen, folder)
         epochs = iter(range(1, 10))
         times = seconds(lambda: work.train_epoch(next(epochs)), chosen.place, 1 if chosen.tiny else 2, warm=1)
         wait(chosen.place)
@@ -97,12 +91,8 @@ def trained(name: str, chosen) -> tuple[str, list[float]]:
 
 def analyses(sheet: Sheet, name: str, chosen) -> None:
     """Rows of every analysis, computed twice."""
-    data, labels = synthetic(name, chosen.tiny, 2_000)
-    task = Task(labels, data.y_test, N_CLASSES, 0)
-    source = Stream(network(name, chosen.tiny), data, chosen.place)
+    _, labels, task, source, earlier, on = checkpoint(name, 2_000, chosen)
     layers = source.layers[-3:]
-    on = scored(labels, data.y_test, None, 0, chosen.place)
-    earlier = {key: value.clone() for key, value in network(name, chosen.tiny, 1).to(chosen.place).state_dict().items()}
     ways = {
         kind: lambda kind=kind: evaluate(source, layers, {kind: kinds.complete({"kind": kind})}, task, chosen.place)
         for kind in ("masc", "logistic", "qda", "knn")

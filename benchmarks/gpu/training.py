@@ -11,14 +11,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import torch
-from benchmarks.gpu.common import MAIN, ROOT, Sheet, at_work, network, parser, seconds, synthetic, wait
+from benchmarks.gpu.common import MAIN, ROOT, Sheet, at_work, network, parser, seconds, synthetic, training, wait
 from benchmarks.gpu.ways import Updates, repeated
 
 from latentgen.pixels import Pixels
-from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 
 BATCH_SIZES = {32: MAIN, 128: (*MAIN, "alexnet", "vgg16")}
@@ -32,7 +30,6 @@ TOGETHER = (4, 16)
 PROCESSES = 4
 #: Training examples: the time of an update does not depend on how many there are.
 EXAMPLES = 6_400
-RUN = {"dataset": "synthetic", "noise": "uniform", "level": 0.5, "data_seed": 0, "model_seed": 0, "entry": ""}
 
 
 def main():
@@ -49,14 +46,9 @@ def main():
     processes(sheet, chosen)
 
 
-def trained(name: str, batch_size: int, chosen, folder: str) -> Training:
-    """A run as the workflow trains it, before its first epoch."""
-    data, labels = synthetic(name, chosen.tiny, EXAMPLES)
-    recipe = Recipe("sgd", 0.001, batch_size, epochs=1000, momentum=0.9)
-    seen = (labels.given, labels.train, labels.validation)
-    return Training(
-        {**RUN, "model": name}, data, network(name, chosen.tiny), *seen, recipe, [], Path(folder), chosen.place
-    )
+def recipe(batch_size: int) -> Recipe:
+    """That of the published MLP and CNN, but for its batch size."""
+    return Recipe("sgd", 0.001, batch_size, epochs=1000, momentum=0.9)
 
 
 @functools.cache
@@ -78,7 +70,7 @@ def updates(name: str, batch_size: int, runs: int, chosen, **options) -> Updates
 def measure(sheet: Sheet, name: str, batch_size: int, chosen) -> None:
     subject = f"{name}, batch {batch_size}"
     with tempfile.TemporaryDirectory() as folder:
-        run = trained(name, batch_size, chosen, folder)
+        run = training(name, EXAMPLES, recipe(batch_size), chosen, folder)
         steps = -(-len(run.labels) // batch_size)
         epochs = iter(range(1, 100))
         times = seconds(lambda: run.train_epoch(next(epochs)), chosen.place, 3)
@@ -112,15 +104,15 @@ def several(sheet: Sheet, subject: str, name: str, batch_size: int, runs: int, r
     timed(sheet, subject, f"{method}, graph", replicas, graph.replay, chosen, runs)
 
 
-def timed(sheet: Sheet, subject: str, method: str, steps: Updates | None, work, chosen, runs: int = 1) -> float:
-    """Rate of ``work``, which does ``chosen.updates`` updates of each run; repeated for about a third of a second."""
+def timed(sheet: Sheet, subject: str, method: str, steps: Updates | None, work, chosen, runs: int = 1) -> None:
+    """Keep the rate of ``work``, which does ``chosen.updates`` updates of each run, over a third of a second or so."""
     if steps is not None:
         steps.reset()
     once = min(seconds(work, chosen.place, 2))
     often = 1 if chosen.tiny else max(1, min(100, int(0.3 / once)))
     times = seconds(repeated(work, often), chosen.place, 3, warm=0)
     rates = [runs * often * chosen.updates / t for t in times]
-    return sheet.add(subject, method, "updates a second", rates, "1/s")
+    sheet.add(subject, method, "updates a second", rates, "1/s")
 
 
 def after(steps: Updates, work, times: int) -> list[torch.Tensor]:
@@ -167,7 +159,7 @@ def processes(sheet: Sheet, chosen) -> None:
 def worker(chosen) -> None:
     for name in MAIN:
         with tempfile.TemporaryDirectory() as folder:
-            run = trained(name, BATCH_SIZE, chosen, folder)
+            run = training(name, EXAMPLES, recipe(BATCH_SIZE), chosen, folder)
             run.train_epoch(1)
             wait(chosen.place)
             print("ready", flush=True)
