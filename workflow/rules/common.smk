@@ -11,16 +11,12 @@ from latentgen import (
     datasets,
     devices,
     figures,
-    geometry,
-    gradients,
     grid,
-    interventions,
-    maps,
     models,
     noise,
-    probes,
     published,
     training,
+    versions,
 )
 from latentgen.figures import catalogue
 
@@ -89,12 +85,24 @@ def family_of(wildcards):
     return cell(wildcards).families[wildcards.family]
 
 
+def version_of_family(wildcards):
+    return versions.of_probes(probe["kind"] for probe in family_of(wildcards).values())
+
+
 def geometry_of(wildcards):
     return cell(wildcards).settings["geometry"]
 
 
+def version_of_geometry(wildcards):
+    return versions.of_geometry(versions.methods_of_geometry(geometry_of(wildcards)))
+
+
 def maps_of(wildcards):
     return cell(wildcards).settings["maps"]
+
+
+def version_of_maps(wildcards):
+    return versions.of_maps(maps_of(wildcards)["methods"])
 
 
 def transfer_of(wildcards):
@@ -117,6 +125,10 @@ def relabel_of(wildcards):
 def relabelling_probe_of(wildcards):
     probe = cell(wildcards).settings["probes"][relabel_of(wildcards)["probe"]]
     return {key: value for key, value in probe.items() if key not in ("family", "score")}
+
+
+def version_of_relabelling(wildcards):
+    return versions.of_relabel(relabelling_probe_of(wildcards)["kind"])
 
 
 def cell_of_run(wildcards):

@@ -25,6 +25,6 @@ rule geometry:
         model=model_of,
         device=DEVICE,
         threads=THREADS,
-        version=[geometry.VERSION, activations.VERSION, models.VERSION],
+        version=version_of_geometry,
     script:
         "../scripts/geometry.py"

@@ -24,6 +24,6 @@ rule gradients:
         model=model_of,
         device=DEVICE,
         threads=THREADS,
-        version=[gradients.VERSION, activations.VERSION, models.VERSION],
+        version=versions.of_gradients(),
     script:
         "../scripts/gradients.py"

@@ -25,7 +25,7 @@ rule transfer:
         model=model_of,
         device=DEVICE,
         threads=THREADS,
-        version=[interventions.VERSION, probes.VERSION, activations.VERSION, models.VERSION],
+        version=versions.of_transfer(),
     script:
         "../scripts/transfer.py"
 
@@ -54,7 +54,7 @@ rule rewind:
         model=model_of,
         device=DEVICE,
         threads=THREADS,
-        version=[interventions.VERSION, activations.VERSION, models.VERSION],
+        version=versions.of_rewind(),
     script:
         "../scripts/rewind.py"
 
@@ -84,7 +84,7 @@ rule edit:
         training=training_of,
         device=DEVICE,
         threads=THREADS,
-        version=[interventions.VERSION, training.VERSION, probes.VERSION, activations.VERSION, models.VERSION],
+        version=versions.of_edit(),
     script:
         "../scripts/edit.py"
 
@@ -115,6 +115,6 @@ rule relabel:
         training=training_of,
         device=DEVICE,
         threads=THREADS,
-        version=[interventions.VERSION, training.VERSION, probes.VERSION, activations.VERSION, models.VERSION],
+        version=version_of_relabelling,
     script:
         "../scripts/relabel.py"

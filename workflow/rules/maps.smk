@@ -25,6 +25,6 @@ rule maps:
         model=model_of,
         device=DEVICE,
         threads=THREADS,
-        version=[maps.VERSION, activations.VERSION, models.VERSION],
+        version=version_of_maps,
     script:
         "../scripts/maps.py"

@@ -26,6 +26,6 @@ rule fit_probes:
         model=model_of,
         device=DEVICE,
         threads=THREADS,
-        version=[probes.VERSION, activations.VERSION, models.VERSION, noise.VERSION],
+        version=version_of_family,
     script:
         "../scripts/fit_probes.py"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from latentgen import activations, blocks, geometry, models, tables
+from latentgen import blocks, tables, versions
 from latentgen.blocks import Piece, Rows
 from latentgen.checkpoints import Checkpoint, last_epoch
 from latentgen.geometry.settings import LAST
@@ -26,17 +26,19 @@ def geometry_block(
     settings : complete settings of the geometry, see `latentgen.geometry.settings`
     kept : see `latentgen.blocks.complete`
     """
-    versions = [geometry.VERSION, activations.VERSION, models.VERSION]
     mean_field = {key: value for key, value in settings.items() if key != "simulated"}
     if mean_field["layers"] == "all":
         del mean_field["layers"]  # so that rows from before layers could be chosen stay good
     pieces = {}
     for checkpoint in cell.checkpoints(block):
-        pieces[Piece(checkpoint, "mean field")] = cell.inputs(checkpoint, versions, mean_field)
+        pieces[Piece(checkpoint, "mean field")] = cell.inputs(
+            checkpoint, versions.of_geometry(["mean field"]), mean_field
+        )
         if _simulated(settings, checkpoint, cell.folder):
             wanted = settings["simulated"] | {key: settings[key] for key in ("points", "restarts", "features")}
             del wanted["epochs"]  # which are measured is no part of what is measured
-            pieces[Piece(checkpoint, "simulated")] = cell.inputs(checkpoint, versions, "simulated", wanted)
+            known_by = versions.of_geometry(["simulated"])
+            pieces[Piece(checkpoint, "simulated")] = cell.inputs(checkpoint, known_by, "simulated", wanted)
 
     def compute(missing: Sequence[Piece]) -> Iterable[Mapping[Piece, Rows]]:
         from latentgen.geometry.evaluate import Analysis

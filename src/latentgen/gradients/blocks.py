@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pyarrow as pa
 
-from latentgen import activations, blocks, gradients, models, tables
+from latentgen import blocks, tables, versions
 from latentgen.blocks import Piece, Rows
 from latentgen.trained import TrainedCell
 
@@ -24,11 +24,10 @@ def gradients_block(
     """
     # The digest of a run's labels leaves out which were selected, for neither training nor probes depend on it.
     selected = {seed: hashlib.sha256(of_run.selected).hexdigest() for seed, of_run in cell.labels.items()}
-    versions = [gradients.VERSION, activations.VERSION, models.VERSION]
     pieces = {}
     for checkpoint in cell.checkpoints(block):
         which = selected[checkpoint.run["data_seed"]]
-        pieces[Piece(checkpoint, "gradients")] = cell.inputs(checkpoint, versions, which)
+        pieces[Piece(checkpoint, "gradients")] = cell.inputs(checkpoint, versions.of_gradients(), which)
 
     def compute(missing: Sequence[Piece]) -> Iterable[Mapping[Piece, Rows]]:
         from latentgen.gradients.evaluate import evaluate

@@ -10,5 +10,8 @@
     the weights of some layers put back to every saved epoch, or drawn anew, evaluated.
 """
 
-#: Raised by hand when a change alters the rows that some intervention gives.
+#: Raised by hand when a change alters the rows that every intervention gives.
 VERSION = 1
+
+#: Version of each intervention: raised by hand when a change alters its rows.
+VERSIONS = {"transfer": 1, "edit": 1, "relabel": 1, "rewind": 1}

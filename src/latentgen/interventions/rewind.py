@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from latentgen import activations, blocks, interventions, models, seeds, tables
+from latentgen import blocks, models, seeds, tables, versions
 from latentgen.blocks import Piece, Rows
 from latentgen.checkpoints import at_epoch, in_epochs, last_epoch, run_name
 from latentgen.trained import TrainedCell
@@ -33,7 +33,7 @@ def rewind_cell(
         ``examples``, the most of each split that are read, None for all
     kept : see `latentgen.blocks.complete`
     """
-    versions = [interventions.VERSION, activations.VERSION, models.VERSION]
+    known_by = versions.of_rewind()
     last = {run_name(run): at_epoch(cell.folder, run, last_epoch(cell.folder, run)) for run in cell.runs}
     modes, most = sorted(settings["batch_norm"], reverse=True), settings["examples"]
     pieces, draws = {}, {}
@@ -41,12 +41,12 @@ def rewind_cell(
         final = last[run_name(run)]
         common = [final.epoch, final.sha256, modes, most]
         for checkpoint in in_epochs(cell.folder, [run], range(final.epoch + 1)):
-            pieces[Piece(checkpoint, "saved")] = cell.inputs(checkpoint, versions, *common)
+            pieces[Piece(checkpoint, "saved")] = cell.inputs(checkpoint, known_by, *common)
         # What is drawn anew does not depend on the weights of epoch 0, only where they stand does.
         anew = replace(final, epoch=0)
         for draw in range(settings["redraws"]):
             piece = Piece(anew, f"redraw {draw}")
-            pieces[piece], draws[piece] = cell.inputs(anew, versions, "redrawn", draw, *common), draw
+            pieces[piece], draws[piece] = cell.inputs(anew, known_by, "redrawn", draw, *common), draw
 
     def compute(missing: Sequence[Piece]) -> Iterable[Mapping[Piece, Rows]]:
         from safetensors.torch import load_file

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from latentgen import activations, blocks, interventions, models, probes, tables
+from latentgen import activations, blocks, tables, versions
 from latentgen.activations import LAST
 from latentgen.blocks import Piece, Rows
 from latentgen.trained import TrainedCell
@@ -25,10 +25,9 @@ def transfer_block(
     settings : ``layers``, "last" or "all"
     kept : see `latentgen.blocks.complete`
     """
-    versions = [interventions.VERSION, probes.VERSION, activations.VERSION, models.VERSION]
     pieces = {}
     for checkpoint in cell.checkpoints(block):
-        pieces[Piece(checkpoint, "transfer")] = cell.inputs(checkpoint, versions, settings)
+        pieces[Piece(checkpoint, "transfer")] = cell.inputs(checkpoint, versions.of_transfer(), settings)
 
     def compute(missing: Sequence[Piece]) -> Iterable[Mapping[Piece, Rows]]:
         from latentgen.interventions.evaluate import evaluate

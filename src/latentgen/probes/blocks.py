@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from latentgen import activations, blocks, models, noise, probes, tables
+from latentgen import activations, blocks, tables, versions
 from latentgen.blocks import Piece, Rows
 from latentgen.checkpoints import Checkpoint
 from latentgen.trained import TrainedCell
@@ -27,11 +27,11 @@ def probe_block(
     kept : see `latentgen.blocks.complete`
     dumps : folder that `latentgen.activations.dumps.dump_block` wrote, to read activations from instead of computing
     """
-    versions = [probes.VERSION, activations.VERSION, models.VERSION, noise.VERSION]
     pieces = {}
     for checkpoint in cell.checkpoints(block):
         for name, settings in family.items():
-            pieces[Piece(checkpoint, name)] = cell.inputs(checkpoint, versions, name, settings)
+            known_by = versions.of_probes([settings["kind"]])
+            pieces[Piece(checkpoint, name)] = cell.inputs(checkpoint, known_by, name, settings)
 
     def compute(missing: Sequence[Piece]) -> Iterable[Mapping[Piece, Rows]]:
         todo: dict[Checkpoint, list[str]] = {}
