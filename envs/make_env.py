@@ -37,6 +37,7 @@ NETWORK = re.compile(
     r"name resolution|Name or service not known|nodename nor servname|Connection refused|"
     r"Network is unreachable"
 )
+FOREIGN = re.compile(r"DO NOT MATCH THE HASHES|Hashes are required in --require-hashes mode")
 FULL = re.compile(r"No space left on device|Disk quota exceeded|Errno 28\b|Errno 122\b")
 
 
@@ -109,11 +110,16 @@ def make() -> None:
             raise Failure(explain(LOG.read_text(errors="replace")))
     STAMP.unlink(missing_ok=True)
     lock = ROOT / "envs" / "requirements.txt"
+    touched = False
     try:
-        pip("install", "-r", lock, cache=roomy)
+        for options in (["-r", build_tools(lock)], ["--no-build-isolation", "-r", lock]):
+            try:
+                pip("install", "--require-hashes", *options, cache=roomy)
+            finally:
+                touched |= "Installing collected packages" in LOG.read_text(errors="replace")
     except Failure:
         # pip downloads everything before it installs anything: an environment it did not touch stays good.
-        if before is not None and "Installing collected packages" not in LOG.read_text():
+        if before is not None and not touched:
             STAMP.write_text(before)
         raise
     pip("install", "--no-index", "--no-deps", "--no-build-isolation", "-e", ROOT)
@@ -121,6 +127,18 @@ def make() -> None:
     temporary.write_text(wanted)
     os.replace(temporary, STAMP)
     print(f"{VENV.name} is ready after {time.monotonic() - started:.0f} s", flush=True)
+
+
+def build_tools(lock: Path) -> Path:
+    """A lock of setuptools alone, as ``lock`` has it.
+
+    A package that comes as source is built with it. In an environment of the build's own, pip would take a setuptools
+    that nobody has locked.
+    """
+    found = re.search(r"^setuptools==(?:.*\\\n)*.*\n", lock.read_text(), re.M)
+    tools = BUILD / "build-tools.txt"
+    tools.write_text(found[0] if found else "")
+    return tools
 
 
 def stamp() -> str:
@@ -161,6 +179,8 @@ def pip(*arguments: object, cache: bool = True) -> None:
         **os.environ,
         "TMPDIR": str(temporary),
         "PIP_USER": "0",
+        # The lock is installed with hashes, as the command line says, and latentgen itself cannot have one.
+        "PIP_REQUIRE_HASHES": "0",
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     options = [] if cache else ["--no-cache-dir"]
@@ -205,6 +225,12 @@ def explain(text: str) -> str:
     if FULL.search(text):
         return disk_full()
     own = f"The last lines of build/{LOG.name}:\n{last_lines(text)}"
+    if FOREIGN.search(text):
+        return (
+            "a package is not the one that envs/requirements.txt locks: pip found a file with another digest, or no "
+            "digest to compare with. A mirror, a proxy or a folder of PIP_FIND_LINKS that serves altered or own builds "
+            f"does this; take the packages from elsewhere, or write the lock anew with envs/lock.sh.\n{own}"
+        )
     if NETWORK.search(text):
         return (
             "no network: pip cannot reach its package index. Connect and call `make env` again; behind a "

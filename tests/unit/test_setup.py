@@ -22,7 +22,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK_LINES = (ROOT / "envs" / "requirements.txt").read_text().splitlines()
-LOCK = [Requirement(line) for line in LOCK_LINES if not line.startswith("#")]
+LOCK = [Requirement(line.removesuffix("\\")) for line in LOCK_LINES if not line.startswith(("#", " "))]
 
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "pytorch": "torch", "snakemake-minimal": "snakemake"}
 
@@ -66,6 +66,16 @@ def test_lock_is_exact_and_names_no_place():
         assert "://" not in line, line
 
 
+def test_lock_has_a_digest_of_what_each_requirement_may_install():
+    entries = re.split(r"\n(?=\S)", "\n".join(LOCK_LINES[2:]))
+    assert len(entries) == len(LOCK) > 100
+    for entry in entries:
+        requirement, *digests = entry.split(" \\\n    ")
+        assert "\\" not in requirement and digests, entry
+        assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", digest) for digest in digests), entry
+        assert len(set(digests)) == len(digests), entry
+
+
 def test_conda_environment_has_the_versions_of_the_lock():
     content = yaml.safe_load((ROOT / "envs" / "latentgen.yaml").read_text())
     pinned = dict(re.split(r" ?=", line, maxsplit=1) for line in content["dependencies"] if "=" in line)
@@ -91,11 +101,11 @@ def build_editable(folder, settings=None, metadata=None):
 """
 
 
-def wheel(folder: Path, name: str, version: str) -> None:
-    """Write a wheel with one module, which holds its version."""
+def wheel(folder: Path, name: str, version: str, more: str = "") -> None:
+    """Write a wheel with one module, which holds its version and what ``more`` says."""
     info = f"{name}-{version}.dist-info"
     files = {
-        f"{name}.py": f"version = {version!r}\n",
+        f"{name}.py": f"version = {version!r}\n{more}",
         f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
         f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -117,7 +127,6 @@ def clone(tmp_path):
     for name in ("make_env.sh", "make_env.py", "unlock.py"):
         shutil.copy(ROOT / "envs" / name, root / "envs")
     shutil.copy(ROOT / "Makefile", root)
-    (root / "envs" / "requirements.txt").write_text("tiny==1.0\n")
     (root / "backend.py").write_text(BACKEND)
     wheel(root, "latentgen", "0.1.0")
     (root / "pyproject.toml").write_text(
@@ -127,7 +136,15 @@ def clone(tmp_path):
     wheels.mkdir()
     wheel(wheels, "tiny", "1.0")
     wheel(wheels, "tiny", "2.0")
+    lock(root, "1.0")
     return root
+
+
+def lock(root: Path, version: str) -> None:
+    """Lock the tiny package, with the digest of its wheel where there is one."""
+    file = root.parent / "wheels" / f"tiny-{version}-py3-none-any.whl"
+    digest = hashlib.sha256(file.read_bytes() if file.exists() else b"").hexdigest()
+    (root / "envs" / "requirements.txt").write_text(f"tiny=={version} \\\n    --hash=sha256:{digest}\n")
 
 
 def set_up(root: Path, **variables: str) -> subprocess.CompletedProcess:
@@ -159,16 +176,15 @@ def test_set_up_is_made_once_updated_repaired_and_follows_a_move(clone):
     again = set_up(clone)
     assert (again.returncode, again.stdout, again.stderr) == (0, "", "")
 
-    lock = clone / "envs" / "requirements.txt"
-    lock.write_text("tiny==3.0\n")
+    lock(clone, "3.0")
     failed = set_up(clone)
     assert failed.returncode == 1
     assert "has no build for Python" in failed.stderr
     assert "tiny==3.0" in failed.stderr
-    lock.write_text("tiny==1.0\n")
+    lock(clone, "1.0")
     assert set_up(clone).stdout == ""  # what could not be fetched has spoiled nothing
 
-    lock.write_text("tiny==2.0\n")
+    lock(clone, "2.0")
     kept = clone / ".venv" / "kept"
     kept.touch()
     assert set_up(clone).returncode == 0
@@ -186,6 +202,47 @@ def test_set_up_is_made_once_updated_repaired_and_follows_a_move(clone):
     moved = clone.rename(clone.parent / "moved")
     assert "was moved" in set_up(moved).stdout
     assert f"#!{moved}/.venv/bin/python" in (moved / ".venv/bin/pip").read_text()
+
+
+def test_a_package_that_is_not_the_locked_one_is_refused(clone):
+    wheel(clone.parent / "wheels", "tiny", "1.0", more="stolen = True\n")
+    failed = set_up(clone)
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: a package is not the one that envs/requirements.txt locks")
+    assert not list((clone / ".venv").glob("lib/python*/site-packages/tiny.py"))
+
+    (clone / "envs" / "requirements.txt").write_text("tiny==1.0\n")  # no digest
+    failed = set_up(clone, PIP_REQUIRE_HASHES="0")
+    assert failed.returncode == 1
+    assert failed.stderr.startswith("error: a package is not the one that envs/requirements.txt locks")
+
+
+#: A build backend in the place of setuptools, which packs the wheel that the source holds.
+SETUPTOOLS = """
+import shutil
+
+def build_wheel(folder, settings=None, metadata=None):
+    shutil.copy("tiny-4.0-py3-none-any.whl", folder)
+    return "tiny-4.0-py3-none-any.whl"
+"""
+
+
+def test_what_comes_as_source_is_built_with_the_locked_setuptools_even_where_there_is_a_newer_one(clone):
+    wheels, source = clone.parent / "wheels", clone.parent / "tiny-4.0"
+    source.mkdir()
+    wheel(source, "tiny", "4.0")
+    (source / "pyproject.toml").write_text('[build-system]\nrequires = ["setuptools"]\nbuild-backend = "setuptools"\n')
+    (source / "PKG-INFO").write_text("Metadata-Version: 2.1\nName: tiny\nVersion: 4.0\n")
+    shutil.make_archive(wheels / "tiny-4.0", "gztar", clone.parent, "tiny-4.0")
+    wheel(wheels, "setuptools", "84.0", more=SETUPTOOLS)
+    wheel(wheels, "setuptools", "85.0", more="raise SystemExit('not the locked one')\n")
+    files = {"setuptools==84.0": "setuptools-84.0-py3-none-any.whl", "tiny==4.0": "tiny-4.0.tar.gz"}
+    digests = {entry: hashlib.sha256((wheels / name).read_bytes()).hexdigest() for entry, name in files.items()}
+    entries = [f"{entry} \\\n    --hash=sha256:{digest}\n" for entry, digest in digests.items()]
+    (clone / "envs" / "requirements.txt").write_text("".join(entries))
+    made = set_up(clone)
+    assert made.returncode == 0, made.stderr
+    assert tiny(clone) == "4.0"
 
 
 def test_own_environment_is_used_and_never_deleted(clone):

@@ -61,7 +61,7 @@ def test_what_must_be_brought_along_is_named_as_the_lock_has_it():
     named = call("--needs").stdout.splitlines()
     wanted = (ROOT / "benchmarks" / "gpu" / "needs.txt").read_text().split()
     assert [Requirement(line).name for line in named] == wanted and len(set(named)) == len(named)
-    assert set(named) <= {line.split(" ;")[0] for line in LOCK}
+    assert set(named) <= {line.split(" ")[0] for line in LOCK}
     assert {"snakemake", "jsonschema", "umap-learn"} <= set(wanted)
     assert not {"torch", "numpy", "torchvision"} & set(wanted)
 
