@@ -15,6 +15,8 @@ from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.utils.estimator_checks import check_estimator
 
+from latentgen import models
+from latentgen.activations.sources import Stream
 from latentgen.probes import KNN, LDA, QDA, ClassMoments, NearestMean, kinds, neighbours
 
 FROM_MOMENTS = [NearestMean(), LDA(), QDA()]
@@ -387,3 +389,92 @@ def test_widths_that_the_discriminants_are_meant_for():
 def test_settings_that_are_refused(probe, words):
     (error,) = kinds.errors(probe)
     assert all(word in error for word in words)
+
+
+def nearest_by_differences(X, y, T, n_neighbors, n_classes):
+    """Shares of votes of the nearest by the angle, from float64 differences of directions alone: slow and exact."""
+    X, T = (np.asarray(part, np.float64) for part in (X, T))
+    X, T = (part / np.abs(part).max(axis=1, keepdims=True) for part in (X, T))
+    X, T = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (X, T))
+    votes = []
+    for query in T:
+        nearest = np.argsort(np.linalg.norm(X - query, axis=1), kind="stable")[:n_neighbors]
+        votes.append(np.bincount(y[nearest], minlength=n_classes) / len(nearest))
+    return np.array(votes)
+
+
+def barely_different(kind, n, d, dtype):
+    """Rows about a common offset, or about one for each of three classes, that float32 products cannot tell apart."""
+    rng = np.random.default_rng([n, d])
+    offsets = rng.standard_normal((3, d)) if kind == "clusters" else np.tile(rng.random(d) + 1, (3, 1))
+    spread = {"offset": 1e-4, "clusters": 1e-5, "ulps": 3e-7, "ruled": 0.0}[kind]
+    of = rng.integers(0, 3, n)
+    X = offsets[of] + spread * (rng.standard_normal((n, d)) + rng.standard_normal((3, d))[of])
+    if kind == "ruled":  # differ by one entry that is tiny beside the others
+        X[:, -1] = 1e-7 * rng.standard_normal(n)
+    return X.astype(dtype), of
+
+
+@pytest.mark.parametrize("kind", ["offset", "clusters", "ulps", "ruled"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("scale", [1.0, 2.0**-66, 2.0**66], ids=["1", "small", "large"])
+def test_knn_tells_apart_what_barely_differs(kind, dtype, scale):
+    X, y = barely_different(kind, 500, 40, dtype)
+    expected = nearest_by_differences(X[:400], y[:400], X[400:], 5, 3)
+    X = (X * np.float64(scale)).astype(dtype)
+    found = KNN().fit(X[:400], y[:400]).decision_function(X[400:])
+    np.testing.assert_allclose(found, expected, atol=1e-15)
+
+
+@pytest.mark.parametrize("single", [True, False], ids=["one unit alive", "all units dead"])
+def test_knn_of_layers_with_few_directions(single):
+    """Equally near examples vote in their order, however many there are."""
+    X, y = np.full((3000, 7), 0.3, np.float32), np.random.default_rng(0).integers(0, 4, 3000)
+    if single:
+        X = np.zeros((3000, 7), np.float32)
+        X[:, 2] = np.random.default_rng(1).random(3000) + 0.1
+    for n_neighbors in (1, 5, 100):
+        votes = np.bincount(y[:n_neighbors], minlength=4) / n_neighbors
+        found = KNN(n_neighbors).fit(X, y).decision_function(X[:50] * 3)
+        np.testing.assert_allclose(found, np.tile(votes, (50, 1)), atol=1e-15)
+
+
+def test_knn_of_more_equally_near_directions_than_candidates():
+    """All axes are equally far from the diagonal, which products with rounding do not say."""
+    n, y = 300, np.random.default_rng(0).integers(0, 4, 300)
+    found = KNN(3).fit(np.eye(n), y).decision_function(np.full((1, n), 0.7))
+    np.testing.assert_allclose(found[0], np.bincount(y[:3], minlength=4) / 3, atol=1e-15)
+
+
+def test_knn_of_zero_vectors_beside_many_directions():
+    """A zero vector is equally far from all examples, any other as far from zero vectors as from orthogonal ones."""
+    X, y = np.random.default_rng(0).standard_normal((400, 3)), np.random.default_rng(1).integers(0, 4, 400)
+    X[:, 2] = 0
+    X[:2] = 0
+    found = KNN(5).fit(X, y).decision_function(np.array([[0.0, 0, 0], [0, 0, 1]]))
+    np.testing.assert_allclose(found, np.tile(np.bincount(y[:5], minlength=4) / 5, (2, 1)), atol=1e-15)
+
+
+def test_knn_of_tiny_float64_entries_and_of_half_precision():
+    X, y = barely_different("offset", 300, 20, np.float64)
+    expected = KNN().fit(X[:200], y[:200]).decision_function(X[200:])
+    for scale in (2.0**-1000, 2.0**1000):
+        np.testing.assert_array_equal(KNN().fit(X[:200] * scale, y[:200]).decision_function(X[200:] / scale), expected)
+    half = torch.from_numpy(X).to(torch.bfloat16)
+    found = KNN().fit(half[:200], y[:200]).decision_function(half[200:]).numpy()
+    np.testing.assert_allclose(
+        found, nearest_by_differences(half[:200].double(), y[:200], half[200:].double(), 5, 3), atol=1e-15
+    )
+
+
+def test_knn_of_a_deep_untrained_network(digits_folder, digits):
+    """Layers of equal width bring all images ever nearer to one direction."""
+    model = models.build("mlp", digits.in_shape, digits.n_classes, 0, {"widths": [128] * 12})
+    source = Stream(model, digits, torch.device("cpu"))
+    x, x_test = (torch.cat([part["fc12"] for _, part in source.chunks(s, ["fc12"])]) for s in ("train", "test"))
+    directions = torch.nn.functional.normalize(x.double(), dim=1)
+    assert (directions @ directions.mean(0)).min() > 1 - 1e-6
+    found = KNN().fit(x, digits.y_train).decision_function(x_test).numpy()
+    expected = nearest_by_differences(x, digits.y_train, x_test, 5, 10)
+    np.testing.assert_allclose(found, expected, atol=1e-15)
+    assert (found.argmax(axis=1) == digits.y_test).mean() == pytest.approx(0.798, abs=0.03)
