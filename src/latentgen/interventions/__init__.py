@@ -14,4 +14,4 @@
 VERSION = 1
 
 #: Version of each intervention: raised by hand when a change alters its rows.
-VERSIONS = {"transfer": 1, "edit": 1, "relabel": 1, "rewind": 1}
+VERSIONS = {"transfer": 1, "edit": 2, "relabel": 1, "rewind": 1}

@@ -82,13 +82,13 @@ def _edits(
 ) -> Iterable[tuple[str, Variant, torch.nn.Module]]:
     """The control, then the published edits of each layer: the layer's name, the variant, and a network of its own."""
     own = source.layers[-1]
-    yield own, UNEDITED, copy.deepcopy(source.model)
+    if own in settings["layers"] or LAST in settings["layers"]:
+        _expect_to_take_rows(source, own)  # before the control, which is a whole training
+    yield own, UNEDITED, _copied(source)
     given = torch.from_numpy(labels.given).to(source.device)
     has_bias = models.readout(source.model).bias is not None
     for layer in dict.fromkeys(LAST if layer == own else layer for layer in settings["layers"]):
         name = named_layer(layer, source.layers)
-        if layer == LAST:
-            expect_to_feed(source, name)
         moments = class_moments(source, [name], labels, {"given": given}, n_classes)
         rows = class_rows(moments[name, "given"], "axis")
         del moments  # as large as the activations, and the trainings come next
@@ -96,7 +96,22 @@ def _edits(
         biases = settings["bias"] if layer == LAST and has_bias else ["zero"]
         for variant in PUBLISHED:
             if variant.bias in biases:
-                yield name, variant, edited(copy.deepcopy(source.model), layer, variant, rows)
+                yield name, variant, edited(_copied(source), layer, variant, rows)
+
+
+def _expect_to_take_rows(source: Stream, layer: str) -> None:
+    """Raise ``ValueError`` when the readout is not fed by the last probed ``layer``, or cannot be given other rows."""
+    expect_to_feed(source, layer)
+    weight = models.readout(source.model).weight
+    rows = torch.randn(weight.shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(weight.device)
+    edited(_copied(source), LAST, PUBLISHED[0], rows)
+
+
+@torch.no_grad()
+def _copied(source: Stream) -> torch.nn.Module:
+    """The network, to be changed. A pass first: what its submodules compute before a call has no graph then."""
+    source.model(source.pixels["test"].batch(slice(0, 1)))
+    return copy.deepcopy(source.model)
 
 
 def _digest(network: torch.nn.Module) -> str:

@@ -14,6 +14,7 @@ from torch import nn
 from latentgen import models
 from latentgen.activations import LAST
 from latentgen.activations.sources import Stream
+from latentgen.interventions import readouts
 from latentgen.probes import ClassMoments, VeLPIC
 from latentgen.probes.means import class_means
 
@@ -115,22 +116,24 @@ def _stop(_module, _inputs, output):
 
 
 def edited(model: nn.Module, layer: str, variant: Variant, rows: torch.Tensor) -> nn.Module:
-    """``model`` with its readout replaced (``layer`` is "last"; changed in place), or `Truncated` after ``layer``."""
+    """``model`` with its readout replaced (``layer`` is "last"; changed in place), or `Truncated` after ``layer``.
+
+    Raises ``ValueError`` when the readout cannot take the new rows.
+    """
     if layer != LAST:
         device = next(model.parameters()).device
         return Truncated(model, layer, readout_of(variant, rows, None, None)).to(device)
     head = models.readout(model)
-    weight, bias = readout_of(variant, rows, head.weight, head.bias)
-    with torch.no_grad():
-        head.weight.copy_(weight)
-        if head.bias is not None:
-            head.bias.copy_(bias)
+    readouts.give(model, *readout_of(variant, rows, head.weight, head.bias))
     return model
 
 
 @torch.no_grad()
 def expect_to_feed(source: Stream, layer: str) -> None:
-    """Raise ``ValueError`` when the model names no readout, or its last probed ``layer`` is not what feeds it."""
+    """Raise ``ValueError`` when the model names no readout, or its last probed ``layer`` is not what feeds it.
+
+    Or when the readout computes something else of it than its weight and bias say.
+    """
     readout = models.readout(source.model)
     rows, parts = next(source.chunks("test", [layer]))
     features = parts[layer]
@@ -139,6 +142,12 @@ def expect_to_feed(source: Stream, layer: str) -> None:
         raise ValueError(
             f"the last probed layer {layer!r} is not what feeds the readout {source.model.readout!r}; "
             "name the readout's input last in the model's attribute 'probed'"
+        )
+    if not readouts.computes(readout, readout.weight, readout.bias):
+        raise ValueError(
+            f"the readout {source.model.readout!r} ({type(readout).__name__}) computes something else than its weight "
+            "and bias say, so that replacing these would not be an edit of the network; let it be a plain "
+            "torch.nn.Linear, or leave out the interventions 'transfer' and 'edit'"
         )
 
 
