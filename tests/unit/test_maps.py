@@ -314,3 +314,22 @@ def test_a_run_that_stopped_has_the_epochs_that_it_kept(tmp_path, digits_folder)
 def test_an_unknown_layer_is_named_with_those_that_there_are(cell, digits_folder):
     with pytest.raises(ValueError, match=r"maps\.layers: 'fc9' .* input, fc1, fc2, fc3, output, last"):
         mapped(cell, digits_folder, layers=["output", "fc9"])
+
+
+@pytest.mark.parametrize("method", ["tsne", "umap", "pca"])
+def test_maps_do_not_depend_on_the_unit_of_length(method):
+    features = np.maximum(np.random.default_rng(0).standard_normal((40, 12)), 0).astype(np.float32)
+    plain = embed(method, features, None, 0)
+    for power in (-120, -70, 70, 120):
+        # A power of two that leaves float32 behind once it is squared: the methods see what they see of others.
+        found = embed(method, np.ldexp(features, power), None, 0)
+        assert found.trustworthiness == pytest.approx(plain.trustworthiness, abs=0.1)
+        assert np.isfinite(found.points).all()
+    if method != "pca":
+        assert np.array_equal(embed(method, np.ldexp(features, 20), None, 0).points, plain.points)
+
+
+@pytest.mark.parametrize("method", ["tsne", "umap", "pca"])
+@pytest.mark.parametrize("value", [0.0, 0.37, 1e-42, 3e38, np.nan, np.inf])
+def test_layers_without_differences_or_with_infinite_values_have_no_map(method, value):
+    assert embed(method, np.full((40, 5), value, np.float32), None, 0) is None

@@ -169,3 +169,11 @@ def test_gpu_starts_from_the_same_weights_and_order():
     device = LogisticProbe(epochs=3).fit(X.cuda(), y.cuda())
     assert device.coef_.is_cuda and device.predict(X.cuda()).is_cuda
     torch.testing.assert_close(device.coef_.cpu(), host.coef_, rtol=0, atol=1e-10)
+
+
+def test_gradients_whose_squares_overflow_are_refused():
+    """Adam's steps would have no length, and the probe would stay as it was drawn."""
+    X, y = sample()
+    with pytest.raises(ValueError, match="squares of its gradients overflow torch.float32.*scale the activations down"):
+        LogisticProbe().fit(X * 1e30, y)
+    assert LogisticProbe(epochs=1).fit(X.double() * 1e30, y).coef_.isfinite().all()

@@ -8,6 +8,8 @@ from threadpoolctl import threadpool_limits
 
 from latentgen.maps.settings import MIN_DISTANCE, NEIGHBORS, PERPLEXITY
 
+#: Largest features of which UMAP and t-SNE, which compute in float32, make what they make of others.
+SAFE = (2.0**-30, 2.0**30)
 #: Standard deviation of the components that t-SNE starts from, as scikit-learn advises.
 _START = 1e-4
 
@@ -47,7 +49,8 @@ def embed(method: str, features: np.ndarray, previous: np.ndarray | None, seed: 
         if method == "pca":
             points = _components(features, seed)
         else:
-            points = {"umap": _umap, "tsne": _tsne}[method](features, _start(features, previous, seed), seed)
+            start = _start(features, previous, seed)
+            points = {"umap": _umap, "tsne": _tsne}[method](_safe(features), start, seed)
         points = points.astype(np.float64)
         points = points - points.mean(axis=0) if previous is None else aligned(points, previous)
         return Map(points, float(trustworthiness(features, points, n_neighbors=NEIGHBORS)))
@@ -82,6 +85,12 @@ def _start(features: np.ndarray, previous: np.ndarray | None, seed: int) -> np.n
     # Equal points, or all on one line, would never part.
     points += 1e-5 * np.ptp(points) * np.random.default_rng(seed).normal(size=points.shape)
     return _START / points.std(axis=0).max() * points
+
+
+def _safe(features: np.ndarray) -> np.ndarray:
+    """Features times a power of two where their squares would leave float32; neither method knows a unit of length."""
+    largest = np.abs(features).max()
+    return features if SAFE[0] <= largest <= SAFE[1] else np.ldexp(features, -np.frexp(largest)[1])
 
 
 def _umap(features: np.ndarray, start: np.ndarray, seed: int) -> np.ndarray:

@@ -87,7 +87,7 @@ class LogisticProbe(Probe):
         ValueError
             For a parameter out of range, an unpenalised converged fit ("lbfgs" with ``l2`` 0), a penalty or
             tolerance for "adam", arrays of wrong shape, NaN or infinity, continuous labels, one class with
-            "lbfgs", or weights that do not stay finite.
+            "lbfgs", or weights or squares of gradients that do not stay finite.
 
         Warns
         -----
@@ -172,6 +172,11 @@ class LogisticProbe(Probe):
                 square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
                 torch.sqrt(square, out=root).div_(math.sqrt(1 - beta2**step)).add_(eps)
                 parameters.addcdiv_(mean, root, value=-self.learning_rate / (1 - beta1**step))
+        if not torch.isfinite(square).all():  # such steps are of length zero, so that nothing would have been learned
+            raise ValueError(
+                f"logistic regression cannot be fitted by 'adam': squares of its gradients overflow {dtype} with "
+                f"activations of up to {float(rows.abs().max()):.3g}; scale the activations down"
+            )
         return weight.clone(), bias.clone()
 
     def _fit_lbfgs(self, rows, targets):

@@ -11,6 +11,9 @@ from latentgen.probes.spectrum import Spectrum
 #: do not depend on how the caller cut the rows into batches.
 BLOCK = 1024
 
+#: Largest entries whose squares, and their sums, stay well inside float32; beyond, rows are scaled by a power of two.
+SAFE = (2.0**-40, 2.0**40)
+
 #: Second moments that can be collected: of rows as they are, and of rows around the mean of their class.
 SECOND = ("gram", "scatter")
 
@@ -30,6 +33,8 @@ class ClassMoments:
     recovered from them by division by small eigenvalues. All decompositions are float64. A scatter is summed from
     products of the same kind, but of rows that were centred first: as a difference of the Gram matrix and the mean's
     square it would drown in rounding where the mean outweighs the spread, as in deep networks at initialisation.
+    Rows so small or large that their squares would leave float32 are kept scaled by a power of two, which rounds
+    nothing; what is returned is in the units of the rows.
 
     Parameters
     ----------
@@ -72,6 +77,7 @@ class ClassMoments:
         self.dtype = dtype
         self.second = frozenset(second)
         self._moments = [_Moment(self.n_features, self.device, dtype, self.second) for _ in self.classes]
+        self._largest, self._scale = 0.0, 1.0
 
     @property
     def counts(self):
@@ -107,15 +113,30 @@ class ClassMoments:
         unknown = self.classes[position] != labels
         if unknown.any():
             raise ValueError(f"y contains labels that are not among classes: {np.unique(labels[unknown])[:5]}")
+        self._rescale(rows)
         order = torch.from_numpy(np.argsort(position, kind="stable")).to(rows.device)
         counts = np.bincount(position, minlength=len(self.classes))
         for moment, indices in zip(self._moments, torch.split(order, counts.tolist()), strict=True):
-            moment.add(rows, indices)
+            moment.add(rows, indices, self._scale)
         return self
+
+    def _rescale(self, rows):
+        """Let all entries so far, with those of new ``rows``, be in the safe range once they are scaled."""
+        floats = rows if rows.is_floating_point() else rows.to(self.dtype)
+        largest = float(torch.linalg.vector_norm(floats, torch.inf)) if rows.numel() else 0.0
+        if not np.isfinite(largest):  # reported when a decomposition is asked for
+            return
+        only_zeros = self._largest == 0
+        self._largest = max(self._largest, largest)
+        if self._largest > 0 and not SAFE[0] <= self._largest * self._scale <= SAFE[1]:
+            scale = float(np.ldexp(1.0, -int(np.frexp(self._largest)[1])))
+            for moment in () if only_zeros else self._moments:
+                moment.rescale(scale / self._scale)
+            self._scale = scale
 
     def sums(self):
         """Return the sum of the rows of each class, (C, d) float64 tensor."""
-        return torch.stack([moment.sum() for moment in self._moments])
+        return torch.stack([moment.sum() for moment in self._moments]) / self._scale
 
     def sum(self):
         """Return the sum of all rows of all classes, (d,) float64 tensor."""
@@ -123,7 +144,7 @@ class ClassMoments:
 
     def square_sum(self):
         """Return the sum of the squares of all entries of all rows."""
-        return sum(moment.square_sum() for moment in self._moments)
+        return sum(moment.square_sum() for moment in self._moments) / self._scale**2
 
     def scatter(self, k=None):
         """Return how rows scatter around the mean of their class.
@@ -152,7 +173,7 @@ class ClassMoments:
             moment.add_scatter(found)
         if not torch.isfinite(found.diagonal()).all():
             raise ValueError(_not_finite(self.dtype))
-        return found
+        return found.div_(self._scale**2)
 
     def release(self):
         """Drop the decompositions made so far; they are made again when asked for."""
@@ -187,7 +208,7 @@ class ClassMoments:
         rank = self.rank(k)
         if n_axes > rank:
             raise ValueError(f"class {self.classes[k]!r} has numerical rank {rank}, {n_axes} axes were asked for")
-        return self._moments[k].values(), self._moments[k].axes(n_axes)
+        return self._moments[k].values() / self._scale**2, self._moments[k].axes(n_axes)
 
     def rank(self, k):
         """Return the numerical rank of class number ``k``: its eigenvalues above rounding.
@@ -228,13 +249,25 @@ class _Moment:
         self._spectrum = None
         self._axes = {}
 
-    def add(self, rows, indices):
-        """Add ``rows[indices]``, a block at a time, so that no more than a block is ever copied."""
+    def rescale(self, factor):
+        """Multiply all rows so far by a power of two."""
+        for kept in (*self._kept, self._tail, self._sum, self._centre):
+            if kept is not None:
+                kept *= factor
+        for kept in (self._gram, self._around_centre):
+            if kept is not None:
+                kept *= factor**2
+        self._square_sum *= factor**2
+        self.forget()
+
+    def add(self, rows, indices, scale):
+        """Add ``rows[indices] * scale``, a block at a time, so that no more than a block is ever copied."""
         start = 0
         while start < len(indices):
             take = min(BLOCK - self._fill, len(indices) - start)
             self._reserve(self._fill + take)
-            self._tail[self._fill : self._fill + take] = rows.index_select(0, indices[start : start + take])
+            chosen = rows.index_select(0, indices[start : start + take])
+            self._tail[self._fill : self._fill + take] = chosen if scale == 1 else chosen.double() * scale
             start += take
             self._fill += take
             self.count += take
