@@ -17,7 +17,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from latentgen import models
 from latentgen.activations.sources import Stream
-from latentgen.probes import KNN, LDA, QDA, ClassMoments, NearestMean, kinds, neighbours
+from latentgen.probes import KNN, LDA, MASC, QDA, ClassMoments, NearestMean, VeLPIC, kinds, neighbours
 
 FROM_MOMENTS = [NearestMean(), LDA(), QDA()]
 ALL = [*FROM_MOMENTS, KNN()]
@@ -478,3 +478,26 @@ def test_knn_of_a_deep_untrained_network(digits_folder, digits):
     expected = nearest_by_differences(x, digits.y_train, x_test, 5, 10)
     np.testing.assert_allclose(found, expected, atol=1e-15)
     assert (found.argmax(axis=1) == digits.y_test).mean() == pytest.approx(0.798, abs=0.03)
+
+
+@pytest.mark.parametrize("estimator", [MASC(0.9), VeLPIC(), *ALL], ids=repr)
+@pytest.mark.parametrize("offset", [0, 1e2, 1e4])
+@pytest.mark.parametrize("power", [0, -120, -66, 66, 100])
+def test_float32_predicts_what_float64_does(estimator, offset, power):
+    """Features with a large offset in common, and in any unit: the same numbers in either precision."""
+    X, y, T = (part.copy() for part in sample("tall", 4))
+    small = [np.ldexp((part + offset).astype(np.float32), power) for part in (X, T)]
+    single = estimator.fit(small[0], y).predict(small[1])
+    plain = [np.ldexp(part.astype(np.float64), -power) for part in small]
+    double = estimator.fit(plain[0], y).predict(plain[1])
+    assert (single == double).mean() >= 0.99
+    assert (single == np.bincount(y).argmax()).mean() < 0.9  # not one class for all
+
+
+@pytest.mark.parametrize("estimator", [MASC(0.9), VeLPIC(), NearestMean()], ids=repr)
+def test_scores_that_tie_within_their_tolerance_choose_the_first_class(estimator):
+    """The stated limit: class axes and means that differ by less than 1e-9 in their scores, in either precision."""
+    X, y, T = sample("tall", 4)
+    for dtype in (np.float32, np.float64):
+        found = estimator.fit((X + 1e7).astype(dtype), y).predict((T + 1e7).astype(dtype))
+        assert (found == 0).all()
