@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from latentgen import tables
+from latentgen import digests, tables
 from latentgen.checkpoints import Checkpoint, run_name
 from latentgen.progress import Rate, log
 
@@ -74,10 +73,16 @@ def _together(known: Mapping[str, pa.Table], pieces: Mapping[Piece, str], schema
 
 
 def _known(kept: str | os.PathLike | None, schema: pa.Schema) -> dict[str, pa.Table]:
-    """Rows of an earlier result by their inputs; none when there is no result or it has other columns."""
-    if kept is None or not Path(kept).exists() or not pq.read_schema(kept).equals(schema):
+    """Rows of an earlier result by their inputs; none when there is none, or it is damaged or has other columns."""
+    if kept is None or not Path(kept).exists():
         return {}
-    table = pq.read_table(kept)
+    try:
+        table = tables.load(kept)
+    except digests.Damaged as damage:
+        digests.set_aside(kept, damage)
+        return {}
+    if not table.schema.equals(schema):
+        return {}
     return {key: table.filter(pc.field("inputs") == key) for key in table["inputs"].unique().to_pylist()}
 
 

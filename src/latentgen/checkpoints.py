@@ -7,15 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from latentgen import digests
+
+#: Name of the index in the folder of a cell.
+INDEX = "checkpoints.json"
+
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Weights of one run after one epoch. ``sha256`` is of the file's bytes."""
+    """Weights of one run after one epoch. ``sha256`` is of the file's bytes, as the cell's index has it."""
 
     run: Mapping[str, Any] = field(hash=False)
     epoch: int
     path: Path
     sha256: str
+
+    def read(self) -> bytes:
+        """Bytes of the weights' file; raises `latentgen.digests.Damaged` when they are not what training wrote."""
+        folder = self.path.parent.parent.parent
+        return digests.read(self.path, self.sha256, str(folder / INDEX), _remedy(folder, self.path.parent.name))
 
     def dump_folder(self, target: str | os.PathLike) -> Path:
         """Folder of this checkpoint below a folder of dumps."""
@@ -70,4 +80,17 @@ def last_epoch(folder: str | os.PathLike, run: Mapping[str, Any]) -> int:
 
 
 def _index(folder: str | os.PathLike) -> dict:
-    return json.loads((Path(folder) / "checkpoints.json").read_text())
+    path = Path(folder) / INDEX
+    try:
+        index = json.loads(path.read_text())
+        # The last epoch is always kept.
+        for name, run in index.items():
+            if max(map(int, run["sha256"])) != run["last_epoch"]:
+                raise ValueError(f"the last epoch of {name} is not the last one that it kept")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise digests.Damaged(f"{path} is damaged: {error}. {_remedy(Path(folder), '*')}") from error
+    return index
+
+
+def _remedy(folder: Path, run: str) -> str:
+    return f"Call 'rm -r {folder / 'partial' / run} {folder / INDEX}', then Snakemake again, which trains that run anew"

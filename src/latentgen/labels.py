@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from latentgen import noise, tables
 
@@ -53,8 +52,12 @@ class RunLabels:
 
     @classmethod
     def read(cls, path: str | os.PathLike, data_seed: int) -> "RunLabels":
-        """Labels of ``data_seed`` from a cell's labels.parquet; raises ``ValueError`` when it is not there."""
-        table = pq.read_table(path, filters=pc.field("data_seed") == data_seed)
+        """Labels of ``data_seed`` from a cell's labels.parquet.
+
+        Raises ``ValueError`` when they are not there, `latentgen.digests.Damaged` when the file is not whole.
+        """
+        # Rows are chosen after all are read: statistics that would let some be skipped have no checksum.
+        table = tables.load(path, tables.LABELS).filter(pc.field("data_seed") == data_seed)
         if not len(table):
             raise ValueError(f"{path} has no labels of data seed {data_seed}")
         held = np.array(table["split"].to_pylist()) == "validation"

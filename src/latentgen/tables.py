@@ -4,6 +4,7 @@ One row states one measured value. Every table starts with the columns that name
 runs and analyses can be concatenated and joined without looking at paths.
 """
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,11 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from latentgen.digests import Damaged
 from latentgen.files import atomic
 from latentgen.rowgroups import MOST, row_groups
 
 if TYPE_CHECKING:
     import pandas as pd
+
+#: How every table is written. Checksums of the pages cost little, and a changed byte would else give other numbers.
+WRITING = {"compression": "zstd", "store_schema": False, "write_page_checksum": True}
+#: What to do about a damaged table.
+REMEDY = "Delete it and call Snakemake again, which makes it anew"
 
 #: Conditions on rows, (column, operator, value): a list holds where all do, a list of lists where one of them does.
 Filters = Sequence[tuple[str, str, Any]] | Sequence[Sequence[tuple[str, str, Any]]]
@@ -283,7 +290,35 @@ def with_columns(table: pa.Table, constants: Mapping[str, object], schema: pa.Sc
 def write(table: pa.Table, path: str | os.PathLike) -> None:
     """Write ``table`` as Parquet, whole or not at all; equal tables give equal bytes."""
     with atomic(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd", store_schema=False)
+        pq.write_table(table, temporary, **WRITING)
+
+
+def load(path: str | os.PathLike, schema: pa.Schema | None = None) -> pa.Table:
+    """Table at ``path``; raises `latentgen.digests.Damaged` when it is not whole or, if given, not of ``schema``."""
+    with opened(path) as file:
+        table = file.read()
+    if schema is not None and not table.schema.equals(schema):
+        raise Damaged(f"{path} has columns {table.schema.names}, expected {schema.names}. {REMEDY}")
+    return table
+
+
+@contextlib.contextmanager
+def opened(path: str | os.PathLike, **options: Any) -> Iterator[pq.ParquetFile]:
+    """The Parquet file ``path``; raises `latentgen.digests.Damaged` where what is read of it turns out to be damaged.
+
+    Pages carry checksums, which a file of an earlier version lacks; numbers of rows, which stand outside of pages, are
+    compared with each other.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, **options) as file:
+            footer = file.metadata
+            if sum(footer.row_group(number).num_rows for number in range(footer.num_row_groups)) != footer.num_rows:
+                raise OSError("its numbers of rows contradict each other")
+            yield file
+    except (FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise Damaged(f"{path} is damaged: {error}. {REMEDY}") from error
 
 
 def concatenate(paths: Iterable[str | os.PathLike], schema: pa.Schema, path: str | os.PathLike) -> None:
@@ -295,7 +330,7 @@ def concatenate(paths: Iterable[str | os.PathLike], schema: pa.Schema, path: str
     point = [name for name in names if not name.endswith("_seed")]
     with (
         atomic(path) as temporary,
-        pq.ParquetWriter(temporary, schema, compression="zstd", store_schema=False) as writer,
+        pq.ParquetWriter(temporary, schema, **WRITING) as writer,
     ):
         for table in row_groups(_parts(paths, schema), point, names[len(point) :]):
             writer.write_table(table, row_group_size=MOST)
@@ -303,7 +338,7 @@ def concatenate(paths: Iterable[str | os.PathLike], schema: pa.Schema, path: str
 
 def _parts(paths: Iterable[str | os.PathLike], schema: pa.Schema) -> Iterator[pa.Table]:
     for path in paths:
-        with pq.ParquetFile(path) as file:
+        with opened(path) as file:
             if not file.schema_arrow.equals(schema):
                 raise ValueError(f"{path} has columns {file.schema_arrow.names}, expected {schema.names}")
             yield file.read()
@@ -326,10 +361,12 @@ def read(
     row_groups : numbers of those to read, all by default; then ``columns`` include those of ``filters``
     """
     # A text that repeats takes four bytes a row as an index into its values.
-    texts = [field.name for field in pq.read_schema(path) if pa.types.is_string(field.type)]
-    if row_groups is None:
-        return to_frame(pq.read_table(path, columns=columns, filters=filters, read_dictionary=texts, partitioning=None))
-    with pq.ParquetFile(path, read_dictionary=texts) as file:
+    with opened(path) as file:
+        texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+        if row_groups is None:
+            reading = {"read_dictionary": texts, "page_checksum_verification": True, "partitioning": None}
+            return to_frame(pq.read_table(path, columns=columns, filters=filters, **reading))
+    with opened(path, read_dictionary=texts) as file:
         table = file.read_row_groups(row_groups, columns)
     return to_frame(table if filters is None else table.filter(pq.filters_to_expression(filters)))
 

@@ -83,4 +83,4 @@ class TrainedCell:
         """Activations of the model on the data, before any weights are loaded."""
         from latentgen.activations.dumps import stream  # imports torch, which waits until something is computed
 
-        return stream(self.data_folder, self.model, self.device, self.threads)
+        return stream(self.data, self.model, self.device, self.threads)

@@ -1,6 +1,10 @@
 """A small trained cell on the digits: what tests of probes and interventions start from."""
 
-from latentgen import datasets, labels, tables
+import json
+
+from safetensors.torch import load_file, save_file
+
+from latentgen import datasets, digests, labels, tables
 from latentgen.trained import TrainedCell
 from latentgen.training.cell import train_cell
 from latentgen.training.recipe import Recipe
@@ -26,6 +30,20 @@ def train(folder, digits_folder, recipe=RECIPE, saved=(0, 1, 4), runs=RUNS, mode
     data = datasets.load(digits_folder)
     tables.write(labels.draw(data.y_train, 10, runs, 0.1), folder / "labels.parquet")
     train_cell(folder, runs, digits_folder, folder / "labels.parquet", model, recipe, saved, device, 1)
+
+
+def put_weights(folder, epoch, change, run="data0-model0"):
+    """Give a checkpoint other weights, as if training had written them: ``change`` of each, or the same where None.
+
+    The bytes are others in any case.
+    """
+    index_file = folder / "checkpoints.json"
+    index, path = json.loads(index_file.read_text()), folder / "checkpoints" / run / f"epoch-{epoch:04d}.safetensors"
+    weights = {name: change(tensor) if change else tensor for name, tensor in load_file(path).items()}
+    path.unlink()  # perhaps linked to what training keeps
+    save_file(weights, path, {"written": "anew"})
+    index[run]["sha256"][str(epoch)] = digests.of_file(path)
+    index_file.write_text(json.dumps(index))
 
 
 def trained_cell(folder, digits_folder, runs=RUNS, model=MODEL, device="cpu", labels_file=None):

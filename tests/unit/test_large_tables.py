@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from latentgen import figures, rowgroups, summary, tables
+from latentgen.digests import Damaged
 from latentgen.figures import averages, reading
 from latentgen.figures.catalogue import FIGURES
 from latentgen.figures.results import SCHEMAS, UNUSED, Results
@@ -119,7 +120,7 @@ def test_reading_a_cell_touches_its_row_groups_alone(gathered):
     found = tables.read(gathered, filters=wanted)
     chosen = whole[(whole["level"] == 0.4) & (whole["data_seed"] == 1)].reset_index(drop=True)
     pd.testing.assert_frame_equal(found, chosen)
-    with pytest.raises(OSError):
+    with pytest.raises(Damaged):
         tables.read(gathered)
 
 

@@ -8,8 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from cells import RECIPE, RUNS, train, trained_cell
-from safetensors.torch import load_file, save_file
+from cells import RECIPE, RUNS, put_weights, train, trained_cell
 from scipy.spatial.distance import cdist, pdist
 from scipy.stats import special_ortho_group
 
@@ -290,8 +289,7 @@ def test_equal_calls_give_equal_bytes(table, cell, digits_folder, tmp_path):
 
 def test_a_dead_epoch_is_null_and_passed_over(cell, digits_folder, tmp_path):
     shutil.copytree(cell, tmp_path, dirs_exist_ok=True)
-    weights = tmp_path / "checkpoints" / "data0-model0" / "epoch-0001.safetensors"
-    save_file({name: torch.zeros_like(tensor) for name, tensor in load_file(weights).items()}, weights)
+    put_weights(tmp_path, 1, torch.zeros_like)
     found = mapped(tmp_path, digits_folder, methods=["pca"], layers=["output"])
     # Arrow, for pandas makes NaN of null.
     nulls = {name: found[name].is_null().to_numpy().reshape(3, 60) for name in ("x", "y", "trustworthiness")}

@@ -1,20 +1,18 @@
 """Rewound networks against networks put together by hand from the files, histories, and PyTorch's own re-estimation."""
 
-import json
 import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from cells import MODEL, RUNS, train, trained_cell
+from cells import MODEL, RUNS, put_weights, train, trained_cell
 from safetensors.torch import load_file
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from latentgen import checkpoints, labels, models, seeds, tables
 from latentgen.activations.dumps import stream
-from latentgen.activations.sources import Stream
 from latentgen.interventions import settings as declared
 from latentgen.interventions.rewind import rewind_cell
 from latentgen.interventions.swaps import Swaps, reestimated, scored
@@ -196,18 +194,13 @@ def test_whole_networks_and_controls_are_those_of_the_history(name, cells, maps)
 def calls(monkeypatch):
     """Files that were read, and networks that were scored, from now on."""
     made = {"files": [], "scored": 0}
-    load, evaluate = Stream.load, Swaps.evaluate
+    read, evaluate = checkpoints.Checkpoint.read, Swaps.evaluate
 
     def counted(self, mode, on):
         made["scored"] += 1
         return evaluate(self, mode, on)
 
-    def read(path, device):
-        made["files"].append(path)
-        return load_file(path, device)
-
-    monkeypatch.setattr(Stream, "load", lambda self, path: made["files"].append(path) or load(self, path))
-    monkeypatch.setattr("safetensors.torch.load_file", read)
+    monkeypatch.setattr(checkpoints.Checkpoint, "read", lambda self: made["files"].append(self.path) or read(self))
     monkeypatch.setattr(Swaps, "evaluate", counted)
     return made
 
@@ -255,9 +248,7 @@ def test_rows_depend_on_their_own_epoch_and_the_last(cells, maps, digits_folder,
         folder, kept = tmp_path / f"cell{epoch}", tmp_path / f"kept{epoch}.parquet"
         shutil.copytree(cells["mlp"], folder)
         tables.write(maps["mlp"], kept)
-        index = json.loads((folder / "checkpoints.json").read_text())
-        index["data1-model0"]["sha256"][str(epoch)] = "another"
-        (folder / "checkpoints.json").write_text(json.dumps(index))
+        put_weights(folder, epoch, None, "data1-model0")
         before = calls["scored"]
         assert rewound(folder, digits_folder, kept=kept).drop(["inputs"]).equals(maps["mlp"].drop(["inputs"]))
         assert calls["scored"] - before == missing

@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from latentgen import datasets, models
-from latentgen.activations.sources import Stream, dump
+from latentgen.activations.sources import Stream, dump, dump_layers
 from latentgen.checkpoints import at_epoch, block_epochs, in_epochs
 from latentgen.compute import choose_device, use_threads
+from latentgen.datasets import Dataset
 from latentgen.progress import log
 
 
-def stream(data_folder: str | os.PathLike, model: Mapping[str, Any], device: str, threads: int) -> Stream:
-    """Stream of a declared model (``factory``, ``options``) on a prepared data set, before any weights are loaded."""
+def stream(data: Dataset | str | os.PathLike, model: Mapping[str, Any], device: str, threads: int) -> Stream:
+    """Stream of a declared model (``factory``, ``options``) before any weights are loaded.
+
+    ``data`` : a data set, or the folder of a prepared one
+    """
     use_threads(threads)
-    data = datasets.load(data_folder)
+    data = data if isinstance(data, Dataset) else datasets.load(data)
     network = models.build(model["factory"], data.in_shape, data.n_classes, 0, model["options"])
     return Stream(network, data, choose_device(device))
 
@@ -32,7 +36,7 @@ def dump_layer(
 
     Raises ``LookupError`` when the run stopped before ``epoch`` or did not keep it, ``ValueError`` on an unknown layer.
     """
-    source.load(at_epoch(folder, run, epoch).path)
+    source.load(at_epoch(folder, run, epoch))
     dump(source, layer, path)
 
 
@@ -46,7 +50,6 @@ def dump_block(
     """Write every layer of every checkpoint of a block as ``{target}/{run}/epoch-NNNN/{layer}.npy``."""
     Path(target).mkdir(parents=True, exist_ok=True)
     for checkpoint in in_epochs(folder, runs, block_epochs(block)):
-        source.load(checkpoint.path)
-        for layer in source.layers:
-            dump(source, layer, checkpoint.dump_folder(target) / f"{layer}.npy")
+        source.load(checkpoint)
+        dump_layers(source, checkpoint.dump_folder(target), checkpoint.sha256)
         log.info("dumped %s", checkpoint.dump_folder(target))

@@ -3,6 +3,8 @@
 Both sources give the same chunks with the same values, so that whatever reads them gives the same result.
 """
 
+import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -15,13 +17,19 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from latentgen.activations import BATCH_NORM, INPUT, OUTPUT
+from latentgen.checkpoints import Checkpoint
 from latentgen.datasets import Dataset
+from latentgen.digests import Damaged, expect
 from latentgen.files import atomic
 from latentgen.pixels import Pixels
+from latentgen.progress import log
 from latentgen.training.state import load_weights
 
 #: Examples in a chunk. Fixed, because convolutions and products differ in the last digit with the batch.
 CHUNK = 1000
+
+#: Name of the file that holds the digests of a dump.
+DIGESTS = "digests.json"
 
 #: Splits in the order of a dump's rows.
 SPLITS = ("train", "test")
@@ -36,9 +44,12 @@ class Stream:
         self.pixels = {"train": Pixels(data.x_train, data, device), "test": Pixels(data.x_test, data, device)}
         self.layers = [INPUT, *model.probed]
 
-    def load(self, checkpoint: str | os.PathLike) -> None:
-        """Take the weights of ``checkpoint``."""
-        load_weights(self.model, checkpoint)
+    def load(self, checkpoint: Checkpoint | str | os.PathLike) -> None:
+        """Take the weights of ``checkpoint``; a file alone is taken as it is.
+
+        Raises `latentgen.digests.Damaged` when they are not those of the index that the checkpoint is from.
+        """
+        load_weights(self.model, checkpoint.read() if isinstance(checkpoint, Checkpoint) else checkpoint)
 
     @torch.no_grad()
     def chunks(
@@ -127,14 +138,28 @@ def _normalise_examples(name: str, module: _BatchNorm, x: torch.Tensor) -> torch
 
 
 class Dump:
-    """Activations that `dump` wrote into ``folder``, one ``{layer}.npy`` a layer, from a stream ``like`` this one.
+    """Activations that `dump_layers` wrote into ``folder``, from a stream ``like`` this one.
 
-    A dump holds those of eval mode.
+    A dump holds those of eval mode. Each chunk is compared with its digest when it is first read; a dump of an earlier
+    version has none. Raises `latentgen.digests.Damaged` when what is read is not what was written, or ``sha256`` is
+    given and not that of the weights that the dump is of.
     """
 
-    def __init__(self, folder: str | os.PathLike, like: Stream):
+    def __init__(self, folder: str | os.PathLike, like: Stream, sha256: str | None = None):
         self.folder, self.layers, self.device = Path(folder), like.layers, like.device
         self.sizes = {split: len(pixels) for split, pixels in like.pixels.items()}
+        self._unread: dict[str, dict[str, list[str | None]]] = {}
+        noted = self.folder / DIGESTS
+        if not noted.exists():
+            log.info("%s was written without digests and is taken as it is", folder)
+            return
+        try:
+            kept = json.loads(noted.read_text())
+            self._unread, weights = kept["layers"], kept["weights"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise Damaged(f"{noted} is damaged: {error}. {self._remedy()}") from error
+        if sha256 is not None and weights != sha256:
+            raise Damaged(f"{folder} is of weights with the SHA-256 {weights}, not {sha256}. {self._remedy()}")
 
     def chunks(
         self, split: str, layers: Iterable[str], batch_norm: str = "running"
@@ -143,21 +168,55 @@ class Dump:
         if batch_norm != "running":
             raise ValueError(f"dumps hold batch_norm 'running' alone; for {batch_norm!r} set `activations: stream`")
         first = sum(self.sizes[name] for name in SPLITS[: SPLITS.index(split)])
-        arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in layers}
+        arrays = {name: self._open(name) for name in layers}
         for start in range(0, self.sizes[split], CHUNK):
             rows = slice(start, min(start + CHUNK, self.sizes[split]))
             parts = {name: np.array(array[first + rows.start : first + rows.stop]) for name, array in arrays.items()}
+            for name, part in parts.items():
+                self._verify(name, split, start // CHUNK, part)
             yield rows, {name: torch.from_numpy(part).to(self.device) for name, part in parts.items()}
 
+    def _open(self, layer: str) -> np.ndarray:
+        path = self.folder / f"{layer}.npy"
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, EOFError, FileNotFoundError) as error:
+            raise Damaged(f"{path} is missing or no whole .npy file. {self._remedy()}") from error
 
-def dump(stream: Stream, layer: str, path: str | os.PathLike) -> None:
+    def _verify(self, layer: str, split: str, chunk: int, part: np.ndarray) -> None:
+        if not self._unread:
+            return
+        noted = self.folder / DIGESTS
+        try:
+            kept = self._unread[layer][split]
+            sha256, kept[chunk] = kept[chunk], None
+        except (KeyError, IndexError, TypeError) as error:
+            raise Damaged(f"{noted} is damaged: it lacks chunk {chunk} of {layer}. {self._remedy()}") from error
+        if sha256 is not None:
+            what = f"chunk {chunk} of {split} in {self.folder / layer}.npy"
+            expect(what, _digest(part), sha256, str(noted), self._remedy())
+
+    def _remedy(self) -> str:
+        # The folders of a block of dumps, a run and an epoch.
+        return f"Call 'rm -r {self.folder.parent.parent}', then Snakemake again, which dumps that block anew"
+
+
+def dump_layers(stream: Stream, folder: str | os.PathLike, sha256: str) -> None:
+    """Write every layer into ``folder`` as ``{layer}.npy``, and their digests; ``sha256`` is that of the weights."""
+    layers = {layer: dump(stream, layer, Path(folder) / f"{layer}.npy") for layer in stream.layers}
+    with atomic(Path(folder) / DIGESTS) as temporary:
+        temporary.write_text(json.dumps({"weights": sha256, "layers": layers}, indent=1) + "\n")
+
+
+def dump(stream: Stream, layer: str, path: str | os.PathLike) -> dict[str, list[str]]:
     """Write ``layer`` in eval mode as float32 (training examples, then test examples; features) to ``path``.
 
-    Raises ``ValueError`` when the model has no such layer.
+    Returns the SHA-256 of each chunk of each split. Raises ``ValueError`` when the model has no such layer.
     """
     if layer not in stream.layers:
         raise ValueError(f"the model has no layer {layer!r}; it has {', '.join(stream.layers)}")
     total = sum(len(stream.pixels[split]) for split in SPLITS)
+    digests: dict[str, list[str]] = {split: [] for split in SPLITS}
     with atomic(path) as temporary:
         array, first = None, 0
         for split in SPLITS:
@@ -167,5 +226,11 @@ def dump(stream: Stream, layer: str, path: str | os.PathLike) -> None:
                     shape = (total, part.shape[1])
                     array = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float32, shape=shape)
                 array[first + rows.start : first + rows.stop] = part
+                digests[split].append(_digest(part))
             first += len(stream.pixels[split])
         array.flush()
+    return digests
+
+
+def _digest(part: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(part)).hexdigest()

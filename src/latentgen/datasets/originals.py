@@ -1,12 +1,12 @@
 """Original files under data_root: checked against known sums, and fetched whole or not at all."""
 
 import os
-import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from http.client import HTTPException
 from pathlib import Path
 
 from latentgen.datasets.base import DataError
+from latentgen.files import temporary_folder
 from latentgen.progress import log
 
 
@@ -31,9 +31,9 @@ def fetch(name: str, root: Path, folder: Path, files: Iterable[str], download: C
     log.info("downloading %s to %s", name, root)
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=root, prefix=".download-") as staging:
-            download(staging)
-            for entry in Path(staging).iterdir():
+        with temporary_folder(root, "download") as staging:
+            download(str(staging))
+            for entry in staging.iterdir():
                 _move(entry, root / entry.name)
     # torchvision raises a bare RuntimeError where a sum is wrong or no mirror answers.
     except (RuntimeError, OSError, HTTPException) as error:

@@ -165,7 +165,7 @@ class Analyses:
         cell = self._last(1)
         source = cell.stream()
         (run,) = cell.runs
-        source.load(at_epoch(cell.folder, run, self.kept[-1]).path)
+        source.load(at_epoch(cell.folder, run, self.kept[-1]))
         swaps = Swaps(source, settings["batch_norm"])
         seed = run["data_seed"]
         on = scored(cell.labels[seed], cell.data.y_test, settings["examples"], seed, source.device)

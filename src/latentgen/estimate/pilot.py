@@ -5,7 +5,6 @@ What is measured are the functions that the grid's own jobs call, on the same da
 
 import os
 import platform
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,10 +42,10 @@ def measure(
     from latentgen.compute import choose_device
     from latentgen.estimate.analyses import Analyses
     from latentgen.estimate.trainings import measure_training
+    from latentgen.files import temporary_folder
 
     run = {"dataset": dataset, "model": model, **RUN}
-    with tempfile.TemporaryDirectory(dir=folder, prefix=".pilot-") as name:
-        place = Path(name)
+    with temporary_folder(folder, "pilot") as place:
         began = time.perf_counter()
         data = datasets.load(data_folder)
         drawn = labels.draw(data.y_train, data.n_classes, [run], plan["validation"])

@@ -1,6 +1,5 @@
 """What trainings take: a short one, clocked, that leaves a cell for the pilots of the analyses."""
 
-import hashlib
 import time
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from latentgen import datasets, models, tables
+from latentgen import datasets, digests, models, tables
 from latentgen.checkpoints import run_name
 from latentgen.compute import choose_device, use_threads
 from latentgen.labels import RunLabels
@@ -95,13 +94,12 @@ def measure_training(
     training.release()
     began = time.perf_counter()
     weights = training.weights(epochs)
-    hashlib.sha256(weights.read_bytes())  # as is done when checkpoints are published
+    digests.of_file(weights)  # as is done before a training is taken up again
     reading = time.perf_counter() - began
     # Finds the training done, so that what it takes is all that surrounds one.
     began = time.perf_counter()
     train_cell(folder, [run], data_folder, file, model, short, saved, device, threads)
     seconds["training"] = max(time.perf_counter() - began - reading * len(saved), 0.0)
-    seconds["saved"] += reading
     history = training.history_table()
     sizes |= {"checkpoint": weights.stat().st_size, **_of_history(folder, history, epochs)}
     return seconds, sizes, saved

@@ -46,7 +46,7 @@ def geometry_block(
         source = cell.stream()
         analysis = Analysis(source, cell.labels, cell.data, settings, cell.threads)
         for piece in missing:
-            source.load(piece.checkpoint.path)
+            source.load(piece.checkpoint)
             measure = analysis.simulated if piece.method == "simulated" else analysis.mean_field
             yield {piece: measure(piece.checkpoint.run["data_seed"])}
 

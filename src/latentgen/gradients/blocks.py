@@ -34,7 +34,7 @@ def gradients_block(
 
         source = cell.stream()
         for piece in missing:
-            source.load(piece.checkpoint.path)
+            source.load(piece.checkpoint)
             yield {piece: evaluate(source, cell.labels[piece.checkpoint.run["data_seed"]])}
 
     return blocks.complete(kept, tables.GRADIENTS, pieces, compute)

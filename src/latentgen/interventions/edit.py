@@ -60,7 +60,7 @@ def edit_cell(
             if last_epoch(cell.folder, run) < epoch:
                 log.info("%s stopped before epoch %d: nothing to edit", run_name(run), epoch)
                 continue
-            source.load(at_epoch(cell.folder, run, epoch).path)
+            source.load(at_epoch(cell.folder, run, epoch))
             labels = cell.labels[run["data_seed"]]
             for name, variant, network in _edits(settings, source, labels, data.n_classes):
                 where = partial / f"{run_name(run)}-{name}-{variant.rows}-{variant.bias}"

@@ -44,7 +44,7 @@ def relabel_cell(
         for run in cell.runs:
             checkpoint = at_epoch(cell.folder, run, last_epoch(cell.folder, run))
             labels = cell.labels[run["data_seed"]]
-            source.load(checkpoint.path)
+            source.load(checkpoint)
             layer = named_layer(settings["layer"], source.layers)
             given = _predicted(source, layer, probe, labels, data, run["data_seed"])
             quality = tables.from_rows(_quality(run, given, labels), tables.HISTORY)

@@ -49,20 +49,19 @@ def rewind_cell(
             pieces[piece], draws[piece] = cell.inputs(anew, known_by, "redrawn", draw, *common), draw
 
     def compute(missing: Sequence[Piece]) -> Iterable[Mapping[Piece, Rows]]:
-        from safetensors.torch import load_file
-
         from latentgen.interventions.swaps import Swaps, scored
+        from latentgen.training.state import tensors_of
 
         source, data, model = cell.stream(), cell.data, cell.model
         swaps = Swaps(source, modes)
         on = {seed: scored(labels, data.y_test, most, seed, source.device) for seed, labels in cell.labels.items()}
-        loaded = None
+        current = None
         for piece in missing:
             run, epoch, draw = piece.checkpoint.run, piece.checkpoint.epoch, draws.get(piece)
             final = last[run_name(run)]
-            if loaded != final:
-                source.load(final.path)
-                loaded = final
+            if current != final:
+                source.load(final)
+                current = final
             if draw is not None:
                 seed = seeds.derive("redraw", run["model_seed"], draw)
                 network = models.build(model["factory"], data.in_shape, data.n_classes, seed, model["options"])
@@ -70,7 +69,8 @@ def rewind_cell(
             elif epoch == final.epoch:
                 weights = source.model.state_dict()
             else:
-                weights = load_file(piece.checkpoint.path, device=str(source.device))
+                loaded = tensors_of(piece.checkpoint.read(), piece.checkpoint.path)
+                weights = {name: tensor.to(source.device) for name, tensor in loaded.items()}
             kind = {"last_epoch": final.epoch, "weights": "saved" if draw is None else "redrawn", "draw": draw}
             yield {piece: [{**kind, **row} for row in swaps.rows(weights, on[run["data_seed"]])]}
 

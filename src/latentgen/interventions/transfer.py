@@ -39,7 +39,7 @@ def transfer_block(
         of_input: dict[int, list[dict]] = {}
         for piece in missing:
             seed = piece.checkpoint.run["data_seed"]
-            source.load(piece.checkpoint.path)
+            source.load(piece.checkpoint)
             task = Task(cell.labels[seed], cell.data.y_test, cell.data.n_classes, seed)
             if everywhere and seed not in of_input:
                 # The image is the same at every epoch and model seed, and so is a readout put on it.

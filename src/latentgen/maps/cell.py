@@ -53,7 +53,7 @@ def maps_cell(
     parts = [tables.MAPS.empty_table()]
     rate = Rate(len(checkpoints))
     for done, checkpoint in enumerate(sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch), start=1):
-        source.load(checkpoint.path)
+        source.load(checkpoint)
         for layer, features in _features(source, wanted, examples):
             for method in settings["methods"]:
                 before = latest.get((layer, method))

@@ -57,10 +57,10 @@ def _compute(
     of_input: dict[tuple, Rows] = {}
     for checkpoint, wanted in todo.items():
         if dumps is None:
-            source.load(checkpoint.path)
+            source.load(checkpoint)
             reader = source
         else:
-            reader = Dump(checkpoint.dump_folder(dumps), source)
+            reader = Dump(checkpoint.dump_folder(dumps), source, checkpoint.sha256)
         seed = checkpoint.run["data_seed"]
         task = Task(cell.labels[seed], cell.data.y_test, cell.data.n_classes, seed)
         if (seed, *wanted) not in of_input:

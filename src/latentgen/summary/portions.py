@@ -5,7 +5,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 import pandas as pd
-import pyarrow.parquet as pq
 
 from latentgen import tables
 from latentgen.summary.intervals import GRID_POINT
@@ -68,7 +67,7 @@ class _Gathered:
     def __init__(self, path: str | os.PathLike):
         texts = [name for name in GRID_POINT if name != "level"]
         self.path, self.of_groups, self.sizes = path, [], {}
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
+        with tables.opened(path, read_dictionary=texts) as file:
             for number in range(file.num_row_groups):
                 # A table of one grid point each keeps the order in which they come.
                 found = tables.to_frame(file.read_row_group(number, GRID_POINT)).groupby(GRID_POINT, sort=False).size()

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from latentgen import datasets, models, tables, training
 from latentgen.checkpoints import run_name
 from latentgen.compute import choose_device, use_threads
 from latentgen.datasets import Dataset
-from latentgen.files import atomic, share
+from latentgen.files import atomic, share, temporary_folder
 from latentgen.labels import RunLabels
 from latentgen.locks import locked
 from latentgen.progress import log
@@ -93,14 +92,13 @@ def _publish(folder: Path, trained: Sequence[Training]) -> None:
     tables.write(pa.concat_tables([run.history_table() for run in trained]), folder / "history.parquet")
     with (
         atomic(folder / "records.parquet") as path,
-        pq.ParquetWriter(path, tables.RECORDS, compression="zstd", store_schema=False) as writer,
+        pq.ParquetWriter(path, tables.RECORDS, **tables.WRITING) as writer,
     ):
         for run in trained:
             for epoch in run.kept_epochs():
                 writer.write_table(run.records_table(epoch))
     index = {}
-    fresh = Path(tempfile.mkdtemp(dir=folder, prefix=".checkpoints-"))
-    try:
+    with temporary_folder(folder, "checkpoints") as fresh:
         for run in trained:
             name = run_name(run.run)
             digests = {}
@@ -108,13 +106,12 @@ def _publish(folder: Path, trained: Sequence[Training]) -> None:
             for epoch in run.kept_epochs():
                 source = run.weights(epoch)
                 _link(source, fresh / name / source.name)
-                digests[str(epoch)] = hashlib.sha256(source.read_bytes()).hexdigest()
+                # Of what was written, not of what is there: a file that a disk has changed since shall not pass.
+                digests[str(epoch)] = run.digests[source.name]
             index[name] = {"last_epoch": run.epoch, "sha256": digests}
         share(fresh)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
         fresh.rename(folder / "checkpoints")
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
     with atomic(folder / "checkpoints.json") as path:
         path.write_text(json.dumps(index, indent=1) + "\n")
 

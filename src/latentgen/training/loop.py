@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch.nn import functional
 
-from latentgen import seeds, tables
+from latentgen import digests, seeds, tables
 from latentgen.datasets import Dataset
 from latentgen.pixels import Pixels
 from latentgen.progress import Rate, log
 from latentgen.training.recipe import Recipe
 from latentgen.training.records import Records
-from latentgen.training.state import load_state, save_state, save_weights
+from latentgen.training.state import read_state, restore, save_state, save_weights, tensors_of
 
 #: Rows of one forward pass in evaluation. Fixed, because sums depend on it in the last digit.
 EVALUATION_ROWS = 1000
@@ -84,6 +83,8 @@ class Training:
             self.held_out.append(("validation", Pixels(data.x_train[validation], data, device), both))
         self.records = Records(self.labels)
         self.history: list[list] = []
+        #: SHA-256 of each file of `weights` and `records_file`, by its name.
+        self.digests: dict[str, str] = {}
         self.epoch = -1
         self.stopped = False
 
@@ -148,12 +149,14 @@ class Training:
             self._measure(epoch, "train", "evaluated", self._logits(self.pixels), labels)
             if not all(torch.isfinite(tensor).all() for tensor in self.model.state_dict().values()):
                 raise self._diverged("a weight", epoch)
-            save_weights(self.model, self.weights(epoch))
-            tables.write(self._records_now(), self.records_file(epoch))
+            weights, records = self.weights(epoch), self.records_file(epoch)
+            self.digests[weights.name] = save_weights(self.model, weights)
+            tables.write(self._records_now(), records)
+            self.digests[records.name] = digests.of_file(records)
 
     def keep_state(self) -> None:
         """Write what an interrupted training goes on from."""
-        progress = {"epoch": self.epoch, "history": self.history}
+        progress = {"epoch": self.epoch, "history": self.history, "digests": self.digests}
         path = self.folder / "state.safetensors"
         save_state(path, self.model, self.optimizer, self.records.tensors(), progress)
 
@@ -176,7 +179,7 @@ class Training:
 
     def records_table(self, epoch: int) -> pa.Table:
         """Rows of `latentgen.tables.RECORDS` as they stood after ``epoch``, one of `kept_epochs`."""
-        return tables.with_columns(pq.read_table(self.records_file(epoch)), self.run, tables.RECORDS)
+        return tables.with_columns(tables.load(self.records_file(epoch)), self.run, tables.RECORDS)
 
     def history_table(self) -> pa.Table:
         """Rows of `latentgen.tables.HISTORY`, in order of epochs.
@@ -219,16 +222,26 @@ class Training:
         return pa.table({"epoch": np.full(len(self.indices), self.epoch), "index": self.indices, **measured})
 
     def _resume(self) -> bool:
-        """Take up a saved state if it can still give every saved epoch; one past a newly added epoch cannot."""
+        """Take up a saved state if it is sound and can still give every saved epoch.
+
+        One past a newly added epoch cannot, nor one whose earlier weights or records are damaged.
+        """
         path = self.folder / "state.safetensors"
         if not path.exists():
             return False
         initial = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
-        records, progress = load_state(path, self.model, self.optimizer)
+        try:
+            parts, progress = read_state(path)
+            restore(parts, self.model, self.optimizer)
+        except digests.Damaged as damage:
+            digests.set_aside(path, damage)
+            log.warning("%s: starting again", self._name())
+            self._start_again(initial)
+            return False
         self.epoch, self.history = progress["epoch"], progress["history"]
+        self.digests = progress.get("digests", {})
         self.stopped = self.epoch >= self.recipe.epochs or self._rule_met()
-        kept = all(self.weights(epoch).exists() and self.records_file(epoch).exists() for epoch in self.kept_epochs())
-        if not kept or self.epoch > self.recipe.epochs:
+        if self.epoch > self.recipe.epochs or not self._keeps_all():
             log.info(
                 "%s: the state of epoch %d lacks an earlier saved epoch; starting again",
                 self._name(),
@@ -236,15 +249,43 @@ class Training:
             )
             # The state goes first: what is left of the other files can then never be taken for this run's.
             path.unlink()
-            for stale in (*self.folder.glob("epoch-*"), *self.folder.glob("records-*")):
-                stale.unlink()
-            self.model.load_state_dict(initial)
-            self.optimizer.state.clear()
-            self.epoch, self.history, self.stopped = -1, [], False
+            self._start_again(initial)
             return False
-        self.records.restore(records)
+        self.records.restore(parts["records"])
         log.info("%s: resuming after epoch %d", self._name(), self.epoch)
         return True
+
+    def _keeps_all(self) -> bool:
+        """Whether weights and records of all kept epochs are there as they were written; what is not is set aside."""
+        for epoch in self.kept_epochs():
+            for path in (self.weights(epoch), self.records_file(epoch)):
+                if not path.exists():
+                    return False
+                try:
+                    self._check(path)
+                except digests.Damaged as damage:
+                    digests.set_aside(path, damage)
+                    return False
+        return True
+
+    def _check(self, path: Path) -> None:
+        found = digests.of_file(path)
+        if path.name in self.digests:
+            digests.expect(path, found, self.digests[path.name], "the state of the training", "")
+            return
+        log.info("%s was written without a digest and is taken as it is", path)
+        if path.suffix == ".parquet":
+            tables.load(path)
+        else:
+            tensors_of(path.read_bytes(), path)
+        self.digests[path.name] = found
+
+    def _start_again(self, initial: dict[str, torch.Tensor]) -> None:
+        for stale in (*self.folder.glob("epoch-*.safetensors"), *self.folder.glob("records-*.parquet")):
+            stale.unlink()
+        self.model.load_state_dict(initial)
+        self.optimizer.state.clear()
+        self.digests, self.epoch, self.history, self.stopped = {}, -1, [], False
 
     def _rule_met(self) -> bool:
         wanted = self.recipe.stop_count(len(self.labels))
