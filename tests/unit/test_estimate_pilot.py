@@ -90,10 +90,12 @@ def test_weights_and_states_weigh_what_they_do_in_a_cell(found, cell):
 
 
 def test_dumps_weigh_what_arrays_of_all_layers_do(found, digits):
-    """float32 of every example in four layers, each with the 128 bytes of an npy header."""
+    """float32 of every example in four layers, each with the 128 bytes of an npy header; digests weigh little."""
     features = 64 + 128 + 256 + 256
     examples = len(digits.y_train) + len(digits.y_test)
-    assert found["bytes"]["dump_block:a:each"] == 4 * examples * features + 4 * 128
+    arrays = 4 * examples * features + 4 * 128
+    # 64 digits for each of three chunks of each layer, and of the weights.
+    assert arrays + 13 * 64 < found["bytes"]["dump_block:a:each"] < arrays + 13 * 128
     assert found["bytes"]["dump_block:a:file"] == 0
 
 
