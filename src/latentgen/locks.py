@@ -10,26 +10,30 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from latentgen import holders
 from latentgen.progress import log
 
 #: States in which a SLURM job may still write.
 _ALIVE = {"RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT"}
 _POLL_SECONDS = 10.0
+#: Seconds between two looks at a lock that another process of this machine holds.
+_LOOK_SECONDS = 0.5
 
 
 @contextlib.contextmanager
 def locked(path: str | os.PathLike) -> Iterator[None]:
-    """Hold the file lock ``path``; waits while another job holds it.
+    """Hold the file lock ``path``; waits while another job holds it, and logs which.
 
     The kernel drops the lock with the process, however it ends. Some shared file systems keep locks to one machine;
     therefore the file also names the SLURM job that holds it, and a job elsewhere asks SLURM whether that one is over.
-    Raises ``OSError`` on a file system without locks, ``RuntimeError`` where SLURM would have to be asked and cannot.
+    On one machine a file that is deleted while it is held frees nothing.
+    Raises ``OSError`` on a file system without locks or where ``path`` is no regular file, ``RuntimeError`` where SLURM
+    would have to be asked and cannot.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     me = f"{socket.gethostname()} {os.environ.get('SLURM_JOB_ID', '-')} {os.getpid()}"
-    with open(path, "a+") as file:
-        _acquire(file, path)
+    with contextlib.ExitStack() as held:
+        file = _acquire(path, held)
         # Where locks do not reach, two may wait for the same job: only one finds its own name.
         while _owner(file) != me:
             _await(_owner(file), path)
@@ -40,18 +44,48 @@ def locked(path: str | os.PathLike) -> Iterator[None]:
             _sign(file, "")
 
 
-def _acquire(file: IO[str], path: Path) -> None:
+def _acquire(path: Path, held: contextlib.ExitStack) -> IO[str]:
+    """The open file, locked; it and what goes with it are closed by ``held``."""
+    wait, key = holders.Wait(), holders.key_of(path)
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = _open(path)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if holders.is_at(file.fileno(), path):
+                if (name := holders.claim(key)) is not None:
+                    held.enter_context(name)
+                return held.enter_context(file)
+            file.close()
+        except BlockingIOError:
+            if wait.due():
+                who = holders.of_claim(key) or holders.of_lock(path) or _signed(_owner(file))
+                log.warning("another training is alive in %s; waiting for it to end. Held by: %s", path.parent, who)
+            file.close()
+            time.sleep(_LOOK_SECONDS)
+        except OSError as error:
+            file.close()
+            raise OSError(
+                error.errno,
+                f"{path} cannot be locked ({error.strerror}); keep results on a file system with file locks "
+                "(Lustre: mounted with 'flock')",
+            ) from error
+
+
+def _open(path: Path) -> IO[str]:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        log.warning("another training is alive in %s; waiting for it to end", path.parent)
-        fcntl.flock(file, fcntl.LOCK_EX)
+        return os.fdopen(holders.open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
     except OSError as error:
-        raise OSError(
-            error.errno,
-            f"{path} cannot be locked ({error.strerror}); keep results on a file system with file locks "
-            "(Lustre: mounted with 'flock')",
-        ) from error
+        message = f"{path}: {error.strerror}; a training locks this file: remove what lies there while none runs"
+        raise OSError(error.errno, message) from error
+
+
+def _signed(owner: str) -> str:
+    """What a lock's file says of its holder, in words."""
+    host, job, process, *_ = [*owner.split(), "", "", ""]
+    if not process:
+        return "a process that cannot be told from here"
+    return f"process {process} on {host}" + (f", SLURM job {job}" if job.isdigit() else "")
 
 
 def _owner(file: IO[str]) -> str:

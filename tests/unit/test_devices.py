@@ -2,8 +2,11 @@
 
 import contextlib
 import os
+import pwd
+import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -16,7 +19,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from latentgen import devices, grid
+from latentgen import devices, grid, holders
 from latentgen.compute import choose_device
 from repository import ROOT
 
@@ -47,7 +50,13 @@ class Holder:
         self.process = subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def line(self):
-        return self.process.stdout.readline().strip()
+        self.held = self.process.stdout.readline().strip()
+        return self.held
+
+    def words(self):
+        """How those who wait name it."""
+        user = pwd.getpwuid(os.getuid()).pw_name
+        return f"process {self.process.pid} of user {user} on {socket.gethostname()}"
 
     def end(self, signal_number=None):
         if signal_number is None:
@@ -97,7 +106,10 @@ def test_a_waiting_process_says_so_once_and_gets_what_is_freed(holder, end):
     first, second, third = holder(), holder(), None
     assert {first.line(), second.line()} == {"holds aaaa", "holds bbbb"}
     third = holder()
-    assert third.line() == "all GPUs are in use (2, by 1 each); waiting for one"
+    said = third.line()
+    assert said.startswith("all GPUs are in use (2, by 1 each); waiting for one. Held by: ")
+    for device, one in zip(PAIR, sorted([first, second], key=lambda one: one.held), strict=True):
+        assert f"{device}-0: {one.words()}" in said
     time.sleep(0.5)  # several looks
     freed = second if end else first
     freed.end(end)
@@ -122,7 +134,9 @@ def test_a_free_device_comes_before_a_second_slot(holder):
     assert sorted(lines) in (["holds aaaa", "holds aaaa", "holds bbbb"], ["holds aaaa", "holds bbbb", "holds bbbb"])
     fourth = holder(2)
     assert sorted([*lines, fourth.line()]) == ["holds aaaa"] * 2 + ["holds bbbb"] * 2
-    assert holder(2).line() == "all GPUs are in use (2, by 2 each); waiting for one"
+    waits = holder(2).line()
+    assert waits.startswith("all GPUs are in use (2, by 2 each); waiting for one")
+    assert all(one.words() in waits for one in [*three, fourth])
 
 
 def test_a_device_that_is_free_again_comes_before_one_whose_first_slot_is(holder):
@@ -230,6 +244,136 @@ def test_a_folder_in_which_nothing_may_be_made_and_a_link_in_its_place(public):
     (public / "link").symlink_to(locks)
     with pytest.raises(RuntimeError, match="chmod 1777"):
         devices.lease(PAIR, folder=public / "link")
+
+
+@pytest.mark.parametrize("lost", ["slot", "every slot", "folder", "renamed folder", "slot that is there again"])
+def test_a_file_that_is_deleted_while_it_is_held_frees_nothing(folder, holder, lost):
+    first = holder(identities=["aaaa"])
+    assert first.line() == "holds aaaa"
+    if lost == "folder":
+        shutil.rmtree(folder)
+    elif lost == "renamed folder":
+        folder.rename(folder.with_name("elsewhere"))
+    else:
+        for path in folder.iterdir():
+            path.unlink()
+    if lost == "slot that is there again":
+        (folder / "aaaa-0").touch()
+    second = holder(identities=["aaaa"])
+    assert second.line().startswith("all GPUs are in use (1, by 1 each)") and first.words() in second.held
+    first.end()
+    assert second.line() == "holds aaaa"
+    third = holder(identities=["aaaa"])
+    assert third.line().endswith(f"aaaa-0: {second.words()}")
+
+
+def put(kind, path):
+    """Something that is no regular file in the place of a slot."""
+    if kind == "named pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    elif kind == "socket":
+        # Where the path is short enough for one.
+        with contextlib.chdir(path.parent), socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    else:
+        path.symlink_to("elsewhere" if kind == "dangling link" else path.parent.parent / "file")
+
+
+@pytest.mark.parametrize("kind", ["named pipe", "folder", "socket", "link", "dangling link"])
+def test_a_slot_that_is_no_regular_file_is_refused(folder, tmp_path, kind, holding_nothing):
+    folder.mkdir()
+    folder.chmod(0o1777)
+    (tmp_path / "file").touch()
+    put(kind, folder / "bbbb-0")
+    reason = "symbolic link" if "link" in kind else "is not a regular file"
+    with pytest.raises(RuntimeError, match=rf"bbbb-0: .*{reason}.*remove it while no job runs"):
+        devices.lease(PAIR, folder=folder)
+    assert not devices._held
+    (folder / "bbbb-0").rmdir() if kind == "folder" else (folder / "bbbb-0").unlink()
+    assert devices.lease(PAIR, folder=folder) == 0  # what was looked at before the refusal is free again
+
+
+@pytest.mark.parametrize("kind", ["named pipe", "link", "dangling link", "file"])
+def test_what_is_no_folder_in_its_place_is_refused(folder, tmp_path, kind):
+    folder.touch() if kind == "file" else put(kind, folder)
+    with pytest.raises(RuntimeError, match=f"{folder}: .*chmod 1777"):
+        devices.lease(PAIR, folder=folder)
+
+
+@pytest.mark.parametrize(
+    "mode,accepted",
+    [(0o1777, True), (0o777, False), (0o775, False), (0o757, False), (0o3775, True), (0o755, True), (0o700, True)],
+)
+def test_a_folder_in_which_others_may_remove_a_lock_is_refused(folder, mode, accepted, holding_nothing):
+    folder.mkdir()
+    folder.chmod(mode)
+    if accepted:
+        assert devices.lease(PAIR, folder=folder) == 0
+    else:
+        with pytest.raises(RuntimeError, match=f"{folder}: mode {mode:o} lets others remove.*chmod 1777 {folder}"):
+            devices.lease(PAIR, folder=folder)
+
+
+#: Locks a path and keeps it until standard input ends.
+LOCKER = """
+import fcntl, os, sys
+handle = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.flock(handle, fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def locker():
+    """Starts a process that locks a path."""
+    started = []
+
+    def lock(path):
+        call = [sys.executable, "-c", LOCKER, str(path)]
+        started.append(subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
+        assert started[-1].stdout.readline() == "locked\n"
+        return started[-1]
+
+    yield lock
+    for process in started:
+        process.communicate()
+
+
+def test_a_foreign_lock_on_the_folder_is_said_and_then_an_error_that_names_its_holder(
+    folder, locker, holding_nothing, monkeypatch, caplog
+):
+    folder.mkdir()
+    folder.chmod(0o1777)
+    process = locker(folder)
+    monkeypatch.setattr(devices, "_PATIENCE", (0.1, 0.5))
+    with pytest.raises(RuntimeError, match=rf"{folder}: locked for \d seconds by process {process.pid} of user"):
+        devices.lease(PAIR, folder=folder)
+    assert re.findall(rf"{folder} is locked.*Held by: process {process.pid} ", caplog.text)
+    process.communicate()
+    assert devices.lease(PAIR, folder=folder) == 0
+
+
+def test_a_foreign_lock_on_a_slot_is_named_and_the_other_device_taken(folder, locker, holder):
+    folder.mkdir()
+    folder.chmod(0o1777)
+    (folder / "aaaa-0").touch()
+    process = locker(folder / "aaaa-0")
+    assert holder().line() == "holds bbbb"
+    assert f"aaaa-0: process {process.pid} of user" in holder().line()
+
+
+def test_a_wait_is_said_again_after_a_while(folder, holder, holding_nothing, monkeypatch, caplog):
+    monkeypatch.setattr(holders, "AGAIN_SECONDS", 0.5)
+    other = holder(identities=["aaaa"])
+    assert other.line() == "holds aaaa"
+    ends = threading.Timer(1.5, other.end)
+    ends.start()
+    assert devices.lease(["aaaa"], folder=folder) == 0
+    ends.join()
+    assert 2 <= caplog.text.count("all GPUs are in use") <= 6
 
 
 #: Leases, logs that it entered and left, and ends.

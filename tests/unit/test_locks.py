@@ -4,6 +4,7 @@ import errno
 import fcntl
 import multiprocessing
 import os
+import shutil
 import time
 
 import pytest
@@ -77,7 +78,64 @@ def test_waiting_is_said(tmp_path, holder, caplog):
     timer.start()
     with locked(tmp_path / "lock"):
         assert "another training is alive" in caplog.text
+        assert f"Held by: process {holder[0].pid} of user" in caplog.text
     timer.join()
+
+
+def test_the_file_s_own_words_name_a_holder_that_the_kernel_does_not(tmp_path, holder, monkeypatch, caplog):
+    """As where another machine holds the lock of a shared file system."""
+    process, leave = holder
+    monkeypatch.setattr(locks.holders, "of_lock", lambda path: "")
+    monkeypatch.setattr(locks.holders, "of_claim", lambda key: "")
+    timer = multiprocessing.get_context("spawn").Process(target=wake, args=(leave,))
+    timer.start()
+    with locked(tmp_path / "lock"):
+        assert f"Held by: process {process.pid} on " in caplog.text
+    timer.join()
+
+
+@pytest.fixture
+def inner(tmp_path):
+    """A lock in a folder of its own, and another process that holds it."""
+    context = multiprocessing.get_context("spawn")
+    entered, leave = context.Event(), context.Event()
+    path = tmp_path / "partial" / "lock"
+    process = context.Process(target=hold, args=(path, entered, leave))
+    process.start()
+    assert entered.wait(30)
+    yield path, process, leave
+    process.kill()
+    process.join()
+
+
+@pytest.mark.parametrize("lost", ["file", "folder", "file that is there again"])
+def test_a_file_that_is_deleted_while_it_is_held_frees_nothing(inner, lost, caplog):
+    path, process, leave = inner
+    shutil.rmtree(path.parent) if lost == "folder" else path.unlink()
+    if "again" in lost:
+        path.touch()
+    timer = multiprocessing.get_context("spawn").Process(target=wake, args=(leave,))
+    timer.start()
+    with locked(path):
+        assert f"Held by: process {process.pid} of user" in caplog.text
+        process.join(10)
+        assert not process.is_alive()
+    timer.join()
+
+
+@pytest.mark.parametrize("kind", ["named pipe", "folder", "link", "dangling link"])
+def test_what_is_no_regular_file_is_refused(tmp_path, kind):
+    path = tmp_path / "lock"
+    if kind == "named pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        (tmp_path / "file").touch()
+        path.symlink_to("file" if kind == "link" else "nothing")
+    with pytest.raises(OSError, match=f"{path}: .*remove what lies there while none runs"), locked(path):
+        pass
+    assert not (tmp_path / "nothing").exists()
 
 
 def wake(event):
