@@ -1,10 +1,13 @@
-"""Where this call runs, for `make unlock` to find when it was killed. Jobs run no hooks."""
+"""Where this call runs, for `make unlock` to find when it was killed, and at its end what failed. Jobs run no hooks."""
 
 import os
 import socket
 
 import psutil
+from snakemake.logging import logger
+from snakemake.settings.types import ExecMode
 
+from latentgen import failures
 from latentgen.files import atomic
 
 CALLER = Path(".snakemake", "callers", f"{socket.gethostname()}-{os.getpid()}")
@@ -21,3 +24,8 @@ onsuccess:
 
 onerror:
     CALLER.unlink(missing_ok=True)
+
+
+# A job that Snakemake runs in a process of its own reads this file too.
+if workflow.exec_mode == ExecMode.DEFAULT:
+    failures.watch(logger)
