@@ -184,7 +184,8 @@ def run_step(step: str, folder: Path) -> None:
     job = SimpleNamespace(log=[str(folder / "log")], wildcards=SimpleNamespace(figure=step))
     if step.startswith("gather"):
         name = step.removeprefix("gather-")
-        job.input, job.output = json.loads((folder / f"{name}.json").read_text()), Paths(table=gathered[name])
+        job.input = SimpleNamespace(parts=json.loads((folder / f"{name}.json").read_text()))
+        job.output, job.params = Paths(table=gathered[name]), {}
         script = "gather"
     elif step == "cell":
         dataset, model, noise, level = POINTS[len(POINTS) // 2]

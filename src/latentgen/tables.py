@@ -321,10 +321,16 @@ def opened(path: str | os.PathLike, **options: Any) -> Iterator[pq.ParquetFile]:
         raise Damaged(f"{path} is damaged: {error}. {REMEDY}") from error
 
 
-def concatenate(paths: Iterable[str | os.PathLike], schema: pa.Schema, path: str | os.PathLike) -> None:
+def concatenate(
+    paths: Iterable[str | os.PathLike],
+    schema: pa.Schema,
+    path: str | os.PathLike,
+    metadata: Mapping[bytes, bytes] | None = None,
+) -> None:
     """Write the rows of all ``paths`` into one table, in their order; raises ``ValueError`` on another schema.
 
-    Row groups keep cells apart, as `latentgen.rowgroups` says. Memory holds about one of them.
+    Row groups keep cells apart, as `latentgen.rowgroups` says. Memory holds about one of them. ``metadata`` goes into
+    the file's own.
     """
     names = [name for name in RUN.names if name in schema.names and name != "entry"]
     point = [name for name in names if not name.endswith("_seed")]
@@ -334,6 +340,8 @@ def concatenate(paths: Iterable[str | os.PathLike], schema: pa.Schema, path: str
     ):
         for table in row_groups(_parts(paths, schema), point, names[len(point) :]):
             writer.write_table(table, row_group_size=MOST)
+        if metadata:
+            writer.add_key_value_metadata(metadata)
 
 
 def _parts(paths: Iterable[str | os.PathLike], schema: pa.Schema) -> Iterator[pa.Table]:

@@ -12,6 +12,7 @@ from latentgen import (
     devices,
     figures,
     grid,
+    incomplete,
     models,
     noise,
     published,
@@ -45,6 +46,17 @@ try:
     GRID = grid.load(config, workflow.source_path("../schemas/config.schema.yaml"))
 except grid.ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+
+def is_there(path):
+    """Whether a result lies where the rules look for it, which another workflow may have given a prefix."""
+    return os.path.exists(str(workflow.modifier.path_modifier.modify(path)))
+
+
+# What tables and figures are made of, and the runs that each table lacks: the whole grid and none, unless the
+# configuration asks for what is there. Nothing that is missing is then an input, so no failed job is tried again.
+PARTIAL = GRID.config["partial_results"]
+GATHERED, MISSING = grid.present(GRID, is_there) if PARTIAL else (GRID, {})
 
 DEVICE = GRID.config["device"]
 THREADS = GRID.config["threads"]
@@ -174,109 +186,65 @@ def name_of_data(wildcards, output):
 # Files of the whole grid
 
 
-def history_files():
-    return [f"{cell.path}/history.parquet" for cell in GRID.cells]
-
-
-def probe_files():
-    return [
-        f"{cell.path}/probes/{family}/{block}.parquet"
-        for cell in GRID.cells
-        for family in cell.families
-        for block in cell.blocks
-    ]
-
-
 def parts_of_table(wildcards):
     """Files of all cells that make up one table."""
-    files = {
-        "history": history_files,
-        "probes": probe_files,
-        "geometry": geometry_files,
-        "gradients": gradients_files,
-        "maps": maps_files,
-        "transfer": transfer_files,
-        "edit": edit_files,
-        "relabel": relabel_files,
-        "rewind": rewind_files,
-    }
-    found = files[wildcards.table]()
+    table = wildcards.table
+    found = [path for cell in GATHERED.cells for path in grid.parts(cell).get(table, [])]
+    if not found and table in MISSING:
+        raise WorkflowError(f"partial_results: no run is there with all its files of {table}; leave the key out")
     if not found:
-        where = "under 'interventions'" if wildcards.table in catalogue.INTERVENTIONS else "to one"
-        raise WorkflowError(f"no entry of the grid has {wildcards.table}; add it {where}")
+        where = "under 'interventions'" if table in catalogue.INTERVENTIONS else "to one"
+        raise WorkflowError(f"no entry of the grid has {table}; add it {where}")
     return found
 
 
+def parts_of_all_tables(wildcards):
+    """What is there of all tables, where that is not the whole grid.
+
+    Each job looks anew at what is there. Until all of it is up to date, a file may be away that is made again.
+    """
+    return [path for cell in GATHERED.cells for paths in grid.parts(cell).values() for path in paths] if PARTIAL else []
+
+
+def missing_from_table(wildcards):
+    return MISSING.get(wildcards.table, {})
+
+
+def missing_runs(wildcards, output):
+    """What captions say of runs that are missing; taken from an output, it is not kept in the record of the job."""
+    return incomplete.sentence(*incomplete.together(MISSING.values()))
+
+
 def data_files():
-    return [f"results/data/{dataset}/meta.json" for dataset in GRID.datasets]
-
-
-def geometry_files():
-    return [f"{cell.path}/geometry/{block}.parquet" for cell in having("geometry") for block in cell.blocks]
-
-
-def gradients_files():
-    return [f"{cell.path}/gradients/{block}.parquet" for cell in having("gradients") for block in cell.blocks]
-
-
-def maps_files():
-    return [f"{cell.path}/maps.parquet" for cell in having("maps")]
-
-
-def transfer_files():
-    return [f"{cell.path}/transfer/{block}.parquet" for cell in intervened("transfer") for block in cell.blocks]
-
-
-def edit_files():
-    return [
-        f"{cell.path}/edit/epoch-{epoch:04d}.parquet"
-        for cell in intervened("edit")
-        for epoch in cell.settings["interventions"]["edit"]["epochs"]
-    ]
-
-
-def relabel_files():
-    return [f"{cell.path}/relabel.parquet" for cell in intervened("relabel")]
-
-
-def rewind_files():
-    return [f"{cell.path}/rewind.parquet" for cell in intervened("rewind")]
-
-
-def having(analysis):
-    return [cell for cell in GRID.cells if cell.settings[analysis]]
-
-
-def intervened(intervention):
-    return [cell for cell in GRID.cells if intervention in cell.settings["interventions"]]
+    return [f"results/data/{dataset}/meta.json" for dataset in GATHERED.datasets]
 
 
 def figure_files():
     """Figures that the grid has everything for."""
-    return [f"results/figures/{figure}.pdf" for figure in catalogue.available(GRID.cells)]
+    return [f"results/figures/{figure}.pdf" for figure in catalogue.available(GATHERED.cells)]
 
 
 def tables_of_figure(wildcards):
-    return [f"results/tables/{table}.parquet" for table in catalogue.tables(wildcards.figure, GRID.cells)]
+    return [f"results/tables/{table}.parquet" for table in catalogue.tables(wildcards.figure, GATHERED.cells)]
 
 
 def settings_of_figure(wildcards):
     """What figures of probes know of them; another figure is not drawn again when a probe changes."""
-    return GRID.probes if "probes" in catalogue.tables(wildcards.figure, GRID.cells) else {}
+    return GATHERED.probes if "probes" in catalogue.tables(wildcards.figure, GATHERED.cells) else {}
 
 
 def models_of_figure(wildcards):
     """What figures that compare models know of them."""
-    return GRID.models if wildcards.figure in ("fig13", "fig25") else {}
+    return GATHERED.models if wildcards.figure in ("fig13", "fig25") else {}
 
 
 def models_of_data():
     """Models that are trained on each data set."""
-    return {data: sorted({cell.model for cell in GRID.cells if cell.dataset == data}) for data in GRID.datasets}
+    return {data: sorted({cell.model for cell in GATHERED.cells if cell.dataset == data}) for data in GATHERED.datasets}
 
 
 def headline_tables():
-    names = ["probes", "history", *catalogue.interventions(GRID.cells)]
+    names = ["probes", "history", *catalogue.interventions(GATHERED.cells)]
     return [f"results/tables/{table}.parquet" for table in names]
 
 

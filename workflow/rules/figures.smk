@@ -28,6 +28,7 @@ rule draw_figure:
     params:
         settings=settings_of_figure,
         models=models_of_figure,
+        missing=missing_runs,
         version=figures.VERSION,
     script:
         "../scripts/draw_figure.py"

@@ -3,7 +3,8 @@
 
 rule gather:
     input:
-        parts_of_table,
+        parts=parts_of_table,
+        whole=parts_of_all_tables,
     output:
         "results/tables/{table}.parquet",
     log:
@@ -13,13 +14,17 @@ rule gather:
     resources:
         mem_mb=more_memory(2000),
         runtime=more_minutes(30),
+    params:
+        # A whole table has no such parameter, and so is not what a partial one is taken for later.
+        **({"missing": missing_from_table} if PARTIAL else {}),
     script:
         "../scripts/gather.py"
 
 
 rule count_weights:
     input:
-        data_files(),
+        data=data_files(),
+        whole=parts_of_all_tables,
     output:
         "results/tables/layers.parquet",
     log:
@@ -57,6 +62,7 @@ rule headline:
         mem_mb=more_memory(4000),
         runtime=more_minutes(30),
     params:
+        missing=missing_runs,
         version=figures.VERSION,
     script:
         "../scripts/headline.py"

@@ -8,7 +8,7 @@ from latentgen.progress import logged
 
 with logged(snakemake.log[0]):
     declared, rows = snakemake.params.declared, []
-    for meta in map(Path, snakemake.input):
+    for meta in map(Path, snakemake.input.data):
         # A folder of prepared data carries the data set's name.
         data, name = datasets.load(meta.parent, verify=False), meta.parent.name
         models = {model: declared[model] for model in snakemake.params.of_data[name]}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 os.environ["MPLBACKEND"] = "agg"  # a notebook's own would fail here, or open windows
 
-from latentgen import datasets, figures
+from latentgen import datasets, figures, incomplete
 from latentgen.figures import reading
 from latentgen.progress import logged
 
@@ -16,4 +16,5 @@ with logged(snakemake.log[0]):
     declared = {"settings": snakemake.params.settings, "models": snakemake.params.models}
     results = reading.results(snakemake.wildcards.figure, snakemake.input.tables, **declared, chance=chance)
     figure, table = figures.draw(snakemake.wildcards.figure, results)
-    figures.save(figure, table, Path(snakemake.output.pdf).with_suffix(""))
+    note = incomplete.sentence(*incomplete.missing(snakemake.input.tables))
+    figures.save(figure, table, Path(snakemake.output.pdf).with_suffix(""), note)

@@ -2,8 +2,10 @@
 
 import pyarrow.parquet as pq
 
-from latentgen import tables
+from latentgen import incomplete, tables
 from latentgen.progress import logged
 
 with logged(snakemake.log[0]):
-    tables.concatenate(snakemake.input, pq.read_schema(snakemake.input[0]), snakemake.output[0])
+    parts = snakemake.input.parts
+    lacks = incomplete.metadata(snakemake.params.get("missing"))
+    tables.concatenate(parts, pq.read_schema(parts[0]), snakemake.output[0], lacks)

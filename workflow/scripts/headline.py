@@ -1,6 +1,6 @@
 """State the phenomenon in numbers."""
 
-from latentgen import summary
+from latentgen import incomplete, summary
 from latentgen.figures import reading
 from latentgen.files import atomic
 from latentgen.progress import logged
@@ -11,4 +11,4 @@ with logged(snakemake.log[0]):
         with atomic(path) as temporary:
             write(temporary, index=False)
     with atomic(snakemake.output.text) as temporary:
-        temporary.write_text(summary.headline_text(frame))
+        temporary.write_text(incomplete.heading(*incomplete.missing(snakemake.input)) + summary.headline_text(frame))

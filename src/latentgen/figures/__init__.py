@@ -65,12 +65,12 @@ def draw(name: str, results: "Results") -> tuple["Figure", "pd.DataFrame"]:
         return importlib.import_module(f"{__name__}.{_HOMES[name]}").draw(name, results)
 
 
-def save(fig: "Figure", table: "pd.DataFrame", stem: str | os.PathLike) -> None:
+def save(fig: "Figure", table: "pd.DataFrame", stem: str | os.PathLike, note: str = "") -> None:
     """Write ``stem`` + .pdf, .png (200 dpi), .svg, and the numbers behind them as .parquet and .csv.
 
-    Each file is whole or absent, and equal figures and tables give equal bytes. Raises ``OSError`` when the folder
-    cannot be written.
+    ``note`` is a sentence that is added below the page. Each file is whole or absent, and equal figures and tables give
+    equal bytes. Raises ``OSError`` when the folder cannot be written.
     """
-    from latentgen.figures import style
+    from latentgen.figures import foot, style
 
-    style.save(fig, table, stem)
+    style.save(fig, table, stem, foot.below(fig, note) if note else None)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from latentgen.figures import style
 
@@ -17,6 +18,9 @@ HANDLE = 0.45
 LEGEND = {"loc": "upper left", "frameon": False, "handlelength": 2.0, "labelspacing": 0.3, "borderaxespad": 0}
 
 _MARGIN = 0.1
+
+#: Colour of what a reader must not miss.
+_WARNING = "#a00000"
 
 
 def beside(labels: Sequence[str], width: float) -> int:
@@ -35,6 +39,15 @@ def write(fig: Figure, lines: Sequence[str]) -> None:
     for k, line in enumerate(lines):
         y = (len(lines) - k - 0.4) * LINE
         fig.text(_MARGIN / width, y / height, line, va="center", color="0.25")
+
+
+def below(fig: Figure, note: str) -> Bbox:
+    """Write a sentence under the lower end of the page; returns the page with it, in inches."""
+    width, height = fig.get_size_inches()
+    lines = sentences([note], width)
+    for k, line in enumerate(lines):
+        fig.text(_MARGIN / width, -(k + 0.6) * LINE / height, line, va="center", color=_WARNING, size=style.FONT_SIZE)
+    return Bbox.from_extents(0, -(len(lines) + 0.6) * LINE, width, height)
 
 
 class Foot:

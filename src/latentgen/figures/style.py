@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from latentgen import tables
 from latentgen.files import atomic
@@ -158,16 +159,16 @@ def wrap(sentences: Iterable[str], width: float) -> list[str]:
     return textwrap.wrap(" ".join(sentences), int(width / text_width("n")))
 
 
-def save(fig: Figure, table: pd.DataFrame, stem: str | os.PathLike) -> None:
+def save(fig: Figure, table: pd.DataFrame, stem: str | os.PathLike, page: Bbox | None = None) -> None:
     """Write ``stem`` + .pdf, .png (200 dpi), .svg, and the numbers behind them as .parquet and .csv.
 
-    Each file is whole or absent, and equal figures and tables give equal bytes. Raises ``OSError`` when the
-    folder cannot be written.
+    ``page`` is what of the figure's plane is shown, in inches; by default the figure. Each file is whole or absent, and
+    equal figures and tables give equal bytes. Raises ``OSError`` when the folder cannot be written.
     """
     stem = os.fspath(stem)
     for suffix, metadata in _METADATA.items():
         with look(), atomic(Path(f"{stem}.{suffix}")) as temporary:
-            fig.savefig(temporary, format=suffix, dpi=200, metadata=metadata)
+            fig.savefig(temporary, format=suffix, dpi=200, metadata=metadata, bbox_inches=page)
     arrow = pa.Table.from_pandas(table, preserve_index=False).replace_schema_metadata(None)
     tables.write(arrow, Path(f"{stem}.parquet"))
     with atomic(Path(f"{stem}.csv")) as temporary:

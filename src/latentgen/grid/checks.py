@@ -26,6 +26,7 @@ TOP = {
     "threads": 1,
     "jobs_per_gpu": 1,
     "activations": "stream",
+    "partial_results": False,
     "datasets": {},
     "models": {},
     "defaults": {},
@@ -64,6 +65,8 @@ def load(config: Mapping[str, Any], schema: str | os.PathLike) -> Grid:
     if errors:
         raise ConfigError(_message(errors))
     config = copy.deepcopy(TOP | dict(config))
+    # `--config partial_results=true` gives a word.
+    config["partial_results"] = config["partial_results"] in (True, "true")
     if not config["grid"] and not config["grids"]:
         raise ConfigError(_message(["grid: is needed: a list of entries (or grids: a list of files that have one)"]))
     parts = {"": config}
