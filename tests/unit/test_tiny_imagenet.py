@@ -173,7 +173,7 @@ def test_absent_folder_is_downloaded_once(tmp_path, small, monkeypatch):
 
 def test_absent_and_offline_says_what_goes_where(tmp_path, monkeypatch):
     def download_url(url, root, filename=None, md5=None):
-        assert url == "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
+        assert url == "https://cs231n.stanford.edu/tiny-imagenet-200.zip"
         raise URLError("Name or service not known")
 
     monkeypatch.setattr(torchvision.datasets.utils, "download_url", download_url)

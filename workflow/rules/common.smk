@@ -172,7 +172,11 @@ def declared_file(wildcards):
     declared = declared_dataset(wildcards)
     if declared is None or "npz" in declared:
         return [local(declared["npz"])] if declared else []
-    return sorted(local(str(path)) for path in Path(declared["folder"]).glob("*/*/"))
+    return sorted(local(str(path)) for path in datasets.class_folders(Path(declared["folder"])))
+
+
+def version_of_data(wildcards):
+    return datasets.version(declared_dataset(wildcards))
 
 
 def name_of_data(wildcards, output):

@@ -18,7 +18,7 @@ rule prepare_data:
     params:
         declared=declared_dataset,
         name=name_of_data,
-        version=datasets.VERSION,
+        version=version_of_data,
     script:
         "../scripts/prepare_data.py"
 

@@ -11,10 +11,24 @@ from typing import Any
 
 from latentgen.datasets import digits, folder, npz, tiny_imagenet, torchvision_sets
 from latentgen.datasets.base import ARRAYS, DataError, Dataset, assemble, load, save
+from latentgen.datasets.folder import class_folders
+from latentgen.progress import log
 
-__all__ = ["ARRAYS", "BUILTIN", "VERSION", "DataError", "Dataset", "load", "prepare", "save"]
+__all__ = [
+    "ARRAYS",
+    "BUILTIN",
+    "VERSION",
+    "DataError",
+    "Dataset",
+    "check",
+    "class_folders",
+    "load",
+    "prepare",
+    "save",
+    "version",
+]
 
-#: Raised by hand when a change alters the arrays that some data set gives.
+#: Raised by hand when a change alters the arrays that some built-in data set gives; see `version`.
 VERSION = 1
 
 #: Names that need no declaration in a configuration. Any other name is declared under ``datasets:`` as
@@ -29,9 +43,10 @@ def prepare(name: str, root: str | os.PathLike, declared: Mapping[str, Any] | No
     Raises `DataError` when files are absent and cannot be fetched, damaged, or of the wrong form.
     """
     if declared is not None and "folder" in declared:
-        return assemble(folder.load(Path(declared["folder"]), declared.get("size")))
+        return _looked_at(name, assemble(folder.load(Path(declared["folder"]), declared.get("size"))))
     if declared is not None:
-        return assemble(npz.load(Path(declared["npz"])))
+        arrays, names = npz.load(Path(declared["npz"]))
+        return _looked_at(name, assemble(arrays, names=names))
     if name == "digits":
         return assemble(digits.load(), pixel_max=16)
     if name in torchvision_sets.CLASSES:
@@ -40,3 +55,27 @@ def prepare(name: str, root: str | os.PathLike, declared: Mapping[str, Any] | No
         # The published experiments leave this one in [0, 1].
         return assemble(tiny_imagenet.load(Path(root)), mean=0.0, std=1.0)
     raise DataError(f"unknown data set {name!r}; known: {', '.join(BUILTIN)}, or declare it under 'datasets'")
+
+
+def check(declared: Mapping[str, Any]) -> None:
+    """Raise `DataError` for what `prepare` refuses of a declared data set, as far as it shows without its images."""
+    if "folder" in declared:
+        folder.check(Path(declared["folder"]))
+    else:
+        npz.check(Path(declared["npz"]))
+
+
+def version(declared: Mapping[str, Any] | None) -> int:
+    """Version of the code that prepares a data set: one for each way, so that a change of one leaves others alone."""
+    if declared is None:
+        return VERSION
+    return folder.VERSION if "folder" in declared else npz.version(Path(declared["npz"]))
+
+
+def _looked_at(name: str, data: Dataset) -> Dataset:
+    """The same, with a warning where the training images are hardly what was meant."""
+    if all((image == data.x_train[0]).all() for image in data.x_train):
+        log.warning("all training images of %s are the same", name)
+    elif data.x_train.max() <= 1:
+        log.warning("no pixel of %s is above 1 of 255; images in 0 … 1 must be multiplied by 255 to become uint8", name)
+    return data

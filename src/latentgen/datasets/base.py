@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,13 @@ class DataError(RuntimeError):
     """Data that are absent, damaged or not of the promised form; the message names the file and the remedy."""
 
 
+def refuse(faults: Sequence[DataError]) -> None:
+    """Raise the first of ``faults``, with how many more there are."""
+    if faults:
+        more = f" (and {len(faults) - 1} more that cannot be used)" if len(faults) > 1 else ""
+        raise DataError(f"{faults[0]}{more}") from faults[0]
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Images as uint8 (n, channels, height, width), labels as int64 (n,), and how pixels become network input.
@@ -29,6 +36,7 @@ class Dataset:
     Network input is ``(pixel / pixel_max - mean) / std``; mean and std are 0.5 as in the published experiments,
     which leave only Tiny ImageNet in [0, 1] (mean 0, std 1).
     ``digest`` is a SHA-256 over the arrays and these three numbers.
+    ``names`` are the labels behind the classes 0 … C − 1 where a file has others, or None.
     """
 
     x_train: np.ndarray
@@ -40,6 +48,7 @@ class Dataset:
     digest: str
     mean: float = 0.5
     std: float = 0.5
+    names: list | None = None
 
     @property
     def in_shape(self) -> tuple[int, int, int]:
@@ -52,6 +61,7 @@ def assemble(
     pixel_max: int = 255,
     mean: float = Dataset.mean,
     std: float = Dataset.std,
+    names: list | None = None,
 ) -> Dataset:
     """`Dataset` of the four ``arrays`` named in `ARRAYS`; classes are numbered from 0 to the largest label."""
     return Dataset(
@@ -61,6 +71,7 @@ def assemble(
         digest=_digest(arrays, pixel_max, mean, std),
         mean=mean,
         std=std,
+        names=names,
     )
 
 
@@ -73,6 +84,8 @@ def save(data: Dataset, folder: str | os.PathLike) -> None:
                 np.save(handle, getattr(data, name), allow_pickle=False)
             files[name] = digests.of_file(path)
     meta = {key: getattr(data, key) for key in ("n_classes", "pixel_max", "digest", "mean", "std")} | {"sha256": files}
+    if data.names is not None:
+        meta["names"] = data.names
     with atomic(folder / META) as path:
         path.write_text(json.dumps(meta | {"meta_sha256": _of_meta(meta)}, indent=1) + "\n")
 

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from latentgen.datasets import images, originals
+from latentgen.datasets import images, listing, originals
 from latentgen.datasets.base import DataError
-from latentgen.datasets.folder import listing
 
 FOLDER = "tiny-imagenet-200"
 ARCHIVE = f"{FOLDER}.zip"
-URL = f"http://cs231n.stanford.edu/{ARCHIVE}"
+URL = f"https://cs231n.stanford.edu/{ARCHIVE}"
 #: Not published beside the archive; many public loaders of it agree on this sum.
 MD5 = "90528d7ca1a48142e341f4ef8d21d0de"
 
@@ -23,7 +22,7 @@ def load(root: Path) -> dict[str, np.ndarray]:
 
     Raises `DataError` that names what is absent, damaged or incomplete.
     """
-    from torchvision.datasets.utils import download_and_extract_archive, extract_archive
+    from torchvision.datasets.utils import extract_archive
 
     folder, archive = root / FOLDER, root / ARCHIVE
     if not folder.exists() and archive.exists():
@@ -32,14 +31,15 @@ def load(root: Path) -> dict[str, np.ndarray]:
             extract_archive(str(archive), scratch)
             return read(Path(scratch) / FOLDER)
     if not folder.exists():
-        originals.fetch(
-            "Tiny ImageNet",
-            root,
-            root,
-            [f"{FOLDER}/ or {ARCHIVE}"],
-            lambda staging: download_and_extract_archive(URL, staging, md5=MD5),
-        )
+        originals.fetch("Tiny ImageNet", root, root, [f"{FOLDER}/ or {ARCHIVE}"], _download)
     return read(folder)
+
+
+def _download(staging: Path) -> None:
+    from torchvision.datasets.utils import extract_archive
+
+    originals.download([URL], staging, ARCHIVE, MD5)
+    extract_archive(str(staging / ARCHIVE), str(staging))
 
 
 def read(folder: Path, n_classes: int = 200, per_class: int = 500, n_test: int = 10_000) -> dict[str, np.ndarray]:
@@ -51,13 +51,14 @@ def read(folder: Path, n_classes: int = 200, per_class: int = 500, n_test: int =
     """
     classes = sorted(row[0] for row in _rows(folder / "wnids.txt", n_classes))
     train = folder / "train"
-    found, train_paths, y_train = listing(train)
+    # A folder of the user's own may be put together from links; the counts tell whether they are right.
+    found, paths = listing.images_of_classes(train, listing.Tree(None))
     if found != classes:
         odd = sorted(set(found) ^ set(classes))[0]
         raise DataError(f"{train} and {folder / 'wnids.txt'} differ in the class {odd}; {REMEDY}")
-    for name, count in zip(classes, np.bincount(y_train), strict=True):
-        if count != per_class:
-            raise DataError(f"{train / name} has {count} images, not {per_class}; {REMEDY}")
+    for name, of_class in zip(classes, paths, strict=True):
+        if len(of_class) != per_class:
+            raise DataError(f"{train / name} has {len(of_class)} images, not {per_class}; {REMEDY}")
 
     annotations = folder / "val" / "val_annotations.txt"
     rows = _rows(annotations, n_test)
@@ -65,8 +66,8 @@ def read(folder: Path, n_classes: int = 200, per_class: int = 500, n_test: int =
         if len(row) < 2 or row[1] not in classes:
             raise DataError(f"{annotations} gives {row[0]} no class of wnids.txt; {REMEDY}")
     return {
-        "x_train": images.read(train_paths, "RGB", (64, 64)),
-        "y_train": y_train,
+        "x_train": images.read([path for of_class in paths for path in of_class], "RGB", (64, 64)),
+        "y_train": np.repeat(np.arange(n_classes), per_class),
         "x_test": images.read([folder / "val" / "images" / row[0] for row in rows], "RGB", (64, 64)),
         "y_test": np.array([classes.index(row[1]) for row in rows], dtype=np.int64),
     }

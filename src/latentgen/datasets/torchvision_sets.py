@@ -1,12 +1,13 @@
-"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100, read by torchvision's own code from its own layout."""
+"""MNIST, Fashion-MNIST, CIFAR-10 and CIFAR-100 from torchvision's own layout, checked against known sums."""
 
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from latentgen.datasets import originals
+from latentgen.datasets import cifar, originals
 
 #: torchvision's class behind each name.
 CLASSES = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
@@ -44,40 +45,56 @@ def load(name: str, root: Path) -> dict[str, np.ndarray]:
             root,
             root / archives.folder,
             archives.sums,
-            lambda folder: dataset(folder, download=True),
+            lambda staging: _download(dataset, staging / archives.folder, archives),
         )
     files = present[0] if present else archives
     originals.check(root / files.folder, files.sums)
-    # torchvision unpacks archives into its own root and trusts some files unseen: a scratch root with links to what
-    # was checked lets a read-only data_root work and hides everything else. There "download" only unpacks.
-    # torchvision unpickles the batches of CIFAR, after it has compared their md5 with its own list once more.
+    read = _read_cifar if hasattr(dataset, "train_list") else _read_idx
+    return read(dataset, root, files)
+
+
+def _forms(dataset: type) -> list[Files]:
+    """The archives of a torchvision class, and its unpacked files where their sums are known."""
+    if hasattr(dataset, "train_list"):
+        batches = dict([*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])])
+        return [Files(".", {dataset.filename: dataset.tgz_md5}), Files(dataset.base_folder, batches)]
+    folder = f"{dataset.__name__}/raw"
+    archives = Files(folder, dict(dataset.resources))
+    return [archives, Files(folder, UNPACKED_MNIST)] if dataset.__name__ == "MNIST" else [archives]
+
+
+def _download(dataset: type, folder: Path, archives: Files) -> None:
+    for file, md5 in archives.sums.items():
+        urls = [f"{mirror}{file}" for mirror in dataset.mirrors] if hasattr(dataset, "mirrors") else [dataset.url]
+        originals.download(urls, folder, file, md5)
+
+
+def _read_idx(dataset: type, root: Path, files: Files) -> dict[str, np.ndarray]:
+    """Arrays of a set in MNIST's format, read by torchvision.
+
+    It unpacks archives into its own root and trusts some files unseen: a scratch root with links to what was checked
+    lets a read-only data_root work and hides everything else. There "download" only unpacks.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         links = Path(scratch) / files.folder
         links.mkdir(parents=True, exist_ok=True)
         for file in files.sums:
             (links / file).symlink_to((root / files.folder / file).resolve())
-        train, test = (dataset(scratch, train=train, download=True) for train in (True, False))
-    return {
-        "x_train": _channels_first(train.data),
-        "y_train": np.asarray(train.targets, dtype=np.int64),
-        "x_test": _channels_first(test.data),
-        "y_test": np.asarray(test.targets, dtype=np.int64),
-    }
+        parts = {part: dataset(scratch, train=part == "train", download=True) for part in ("train", "test")}
+    arrays = {f"x_{part}": np.asarray(data.data)[:, None] for part, data in parts.items()}
+    return arrays | {f"y_{part}": np.asarray(data.targets, dtype=np.int64) for part, data in parts.items()}
 
 
-def _forms(dataset: type) -> list[Files]:
-    """The archives of a torchvision class, and its unpacked files where their sums are known."""
-    from torchvision.datasets import CIFAR10, MNIST
-
-    if issubclass(dataset, CIFAR10):
-        batches = dict([*dataset.train_list, *dataset.test_list, (dataset.meta["filename"], dataset.meta["md5"])])
-        return [Files(".", {dataset.filename: dataset.tgz_md5}), Files(dataset.base_folder, batches)]
-    folder = f"{dataset.__name__}/raw"
-    archives = Files(folder, dict(dataset.resources))
-    return [archives, Files(folder, UNPACKED_MNIST)] if dataset is MNIST else [archives]
-
-
-def _channels_first(images) -> np.ndarray:
-    """(n, height, width[, channels]) as (n, channels, height, width)."""
-    pixels = np.asarray(images)
-    return pixels[:, None] if pixels.ndim == 3 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+def _read_cifar(dataset: type, root: Path, files: Files) -> dict[str, np.ndarray]:
+    """Arrays of a set in CIFAR's format, from its archive or from the batches that were in it."""
+    folder = root / files.folder
+    if dataset.filename in files.sums:
+        with tarfile.open(folder / dataset.filename) as tar:
+            # In the order of the archive, which would be unpacked once more for each step back.
+            found = {Path(member.name).name: tar.extractfile(member).read() for member in tar if member.isfile()}
+    else:
+        found = {name: (folder / name).read_bytes() for name in files.sums}
+    arrays = {}
+    for part, listed in (("train", dataset.train_list), ("test", dataset.test_list)):
+        arrays[f"x_{part}"], arrays[f"y_{part}"] = cifar.read((folder / name, found[name]) for name, _ in listed)
+    return arrays

@@ -211,8 +211,19 @@ def _declared_errors(declared: Mapping[str, Any]) -> Iterable[str]:
             yield ".size: has no meaning for an .npz file; leave it out"
         if not os.access(declared["npz"], os.R_OK):
             yield f".npz: {declared['npz']!r} cannot be read; give the path of an .npz file"
+        else:
+            yield from (f".npz: {error}" for error in _data_errors(declared))
     elif not os.path.isdir(declared["folder"]) or not os.access(declared["folder"], os.R_OK | os.X_OK):
         yield f".folder: {declared['folder']!r} cannot be read; give a folder that has train/ and test/ or val/"
+    else:
+        yield from (f".folder: {error}" for error in _data_errors(declared))
+
+
+def _data_errors(declared: Mapping[str, Any]) -> Iterable[str]:
+    try:
+        datasets.check(declared)
+    except datasets.DataError as error:
+        yield str(error)
 
 
 def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
