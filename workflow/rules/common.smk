@@ -77,6 +77,10 @@ def runs_of(wildcards):
     return [run.columns() for run in cell(wildcards).runs]
 
 
+def network_of(wildcards):
+    return cell(wildcards).network
+
+
 def model_of(wildcards):
     return cell(wildcards).declared_model
 

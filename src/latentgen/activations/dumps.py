@@ -20,7 +20,7 @@ def stream(data: Dataset | str | os.PathLike, model: Mapping[str, Any], device: 
     """
     use_threads(threads)
     data = data if isinstance(data, Dataset) else datasets.load(data)
-    network = models.build(model["factory"], data.in_shape, data.n_classes, 0, model["options"])
+    network = models.declared(model, data.in_shape, data.n_classes, 0)
     return Stream(network, data, choose_device(device))
 
 

@@ -75,7 +75,7 @@ def measure_training(
     def clocked(rows: int, epochs: int, saved: list[int], where: Path) -> tuple[Clocked, Recipe]:
         tables.write(_first_trained(labels, rows), file)
         chosen, short = RunLabels.read(file, run["data_seed"]), replace(recipe, epochs=epochs)
-        network = models.build(model["factory"], data.in_shape, data.n_classes, run["model_seed"], model["options"])
+        network = models.initialised(model, data.in_shape, data.n_classes, run["model_seed"])
         work = state_folder(where, run, data, chosen, model, short, place, threads)
         seen = (chosen.given, chosen.train, chosen.validation)
         training = Clocked(dict(run), data, network, *seen, short, saved, work, place)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from latentgen import models
 from latentgen.grid import spans
 
 #: Instead of model seeds: each run's model seed is its data seed, so that intervals over data seeds also hold what
@@ -42,7 +43,8 @@ class Cell:
     """What one job handles: a grid point and the seeds that share its jobs.
 
     ``settings`` is the grid entry with defaults filled in, less what is multiplied out; ``declared_model`` the
-    factory and options behind the model's name.
+    factory and options behind the model's name, for a user's own the code that makes it (`latentgen.grid.code`), and
+    the layers and the readout where the configuration names them.
     """
 
     dataset: str
@@ -68,12 +70,17 @@ class Cell:
         """Folder of the cell."""
         return f"results/runs/{self.dataset}/{self.model}/{self.noise}-{self.level!r}/{self.seeds}"
 
+    @property
+    def network(self) -> dict[str, Any]:
+        """What of the declared model its weights depend on: not which of its submodules are layers."""
+        return {key: value for key, value in self.declared_model.items() if key not in models.NAMING}
+
     @cached_property
     def entry(self) -> str:
         """Hash that the runs of this cell carry."""
         parts = {
             "dataset": [self.dataset, self.declared_dataset],
-            "model": self.declared_model,
+            "model": self.network,
             "noise": [self.noise, self.level],
             "training": self.settings["training"],
             "validation": self.settings["validation"],

@@ -12,7 +12,7 @@ import yaml
 
 from latentgen import datasets, models, noise
 from latentgen.geometry import settings as geometry
-from latentgen.grid import sources, spans
+from latentgen.grid import code, sources, spans
 from latentgen.grid.cells import PAIRED, Cell, Grid
 from latentgen.interventions import settings as interventions
 from latentgen.maps import settings as maps
@@ -83,11 +83,13 @@ def load(config: Mapping[str, Any], schema: str | os.PathLike) -> Grid:
             errors += [f"{where}grid[{index}]{error}" for error in _entry_errors(entry, config)]
     if errors:
         raise ConfigError(_message(errors))
+    names = {name for mine in entries.values() for entry in mine for name in _listed(entry["model"])}
+    declared = {name: _declared_model(config["models"].get(name, {"factory": name})) for name in names}
     cells: list[Cell] = []
     for where, part in parts.items():
         # An index may leave out points of the files that it names, but no file those of another.
         exclude = part["exclude"] + (config["exclude"] if where else [])
-        cells += [cell for entry in entries[where] for cell in _expand(entry, exclude, config)]
+        cells += [cell for entry in entries[where] for cell in _expand(entry, exclude, config, declared)]
         within = entries[where] if where else [entry for mine in entries.values() for entry in mine]
         errors += [f"{where}{error}" for error in _exclude_errors(part["exclude"], within)]
     errors += _duplicates(cells)
@@ -190,13 +192,10 @@ def _root_errors(config: Mapping[str, Any]) -> Iterable[str]:
             yield from (f"datasets.{name}{error}" for error in _declared_errors(declared))
     for name, declared in config["models"].items():
         target = declared["factory"]
-        module, _, function = target.partition(":")
         if name in models.FACTORIES:
             yield f"models.{name}: the name belongs to the zoo; choose another"
-        elif target not in models.FACTORIES and not function:
+        elif target not in models.FACTORIES and not target.partition(":")[2]:
             yield f"models.{name}.factory: unknown {target!r}; {known(target, models.FACTORIES)}, or module:function"
-        elif function and sources.file_of(module) is None:
-            yield f"models.{name}.factory: module {module!r} is not found; install it, or put it on PYTHONPATH"
         else:
             for error in sources.errors(models.FACTORIES.get(target, target), declared.get("options", {})):
                 yield f"models.{name}.{error}"
@@ -320,7 +319,12 @@ def _matches(point: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:
     return all(point[key] == value for key, value in rule.items())
 
 
-def _expand(entry: Mapping[str, Any], exclude: list[Mapping[str, Any]], config: Mapping[str, Any]) -> Iterable[Cell]:
+def _expand(
+    entry: Mapping[str, Any],
+    exclude: list[Mapping[str, Any]],
+    config: Mapping[str, Any],
+    declared: Mapping[str, Mapping[str, Any]],
+) -> Iterable[Cell]:
     settings = {key: entry[key] for key in ("validation", "training", "saved_epochs", "block")}
     settings["probes"] = {name: kinds.complete(probe) for name, probe in entry["probes"].items()}
     settings["interventions"] = interventions.complete(entry["interventions"])
@@ -330,11 +334,6 @@ def _expand(entry: Mapping[str, Any], exclude: list[Mapping[str, Any]], config: 
     for point in _points(entry):
         if any(_matches(point, rule) for rule in exclude):
             continue
-        declared = config["models"].get(point["model"], {"factory": point["model"]})
-        declared_model = {"factory": declared["factory"], "options": declared.get("options", {})}
-        if declared["factory"] not in models.FACTORIES:
-            # The zoo's code has a version; of other code, the text of its module stands for one.
-            declared_model["sha256"] = sources.digest(declared["factory"])
         model_items = [PAIRED] if entry["model_seeds"] == PAIRED else entry["model_seeds"]
         for data_seeds, model_seeds in itertools.product(entry["data_seeds"], model_items):
             yield Cell(
@@ -342,9 +341,17 @@ def _expand(entry: Mapping[str, Any], exclude: list[Mapping[str, Any]], config: 
                 data_seeds=str(data_seeds),
                 model_seeds=str(model_seeds),
                 settings=settings,
-                declared_model=declared_model,
+                declared_model=declared[point["model"]],
                 declared_dataset=config["datasets"].get(point["dataset"]),
             )
+
+
+def _declared_model(declared: Mapping[str, Any]) -> dict[str, Any]:
+    """What jobs are told of a model. Shipped code has a version; of other code, what it is made of stands for one."""
+    model = {"factory": declared["factory"], "options": declared.get("options", {})}
+    if declared["factory"] not in models.FACTORIES:
+        model["network_code"] = code.identity(declared["factory"])
+    return model | {key: declared[key] for key in models.NAMING if key in declared}
 
 
 def _duplicates(cells: list[Cell]) -> Iterable[str]:

@@ -51,7 +51,7 @@ def relabel_cell(
             # Named by the new labels: whatever they were made from, equal ones train equally.
             new = replace(labels, given=given)
             work = state_folder(partial / run_name(run), run, data, new, model, recipe, source.device, cell.threads)
-            network = models.build(model["factory"], data.in_shape, data.n_classes, run["model_seed"], model["options"])
+            network = models.initialised(model, data.in_shape, data.n_classes, run["model_seed"])
             seen = (given, labels.train, labels.validation)
             training = Training(dict(run), data, network, *seen, recipe, [], work, source.device)
             training.fit()

@@ -64,7 +64,7 @@ def rewind_cell(
                 current = final
             if draw is not None:
                 seed = seeds.derive("redraw", run["model_seed"], draw)
-                network = models.build(model["factory"], data.in_shape, data.n_classes, seed, model["options"])
+                network = models.initialised(model, data.in_shape, data.n_classes, seed)
                 weights = {name: tensor.to(source.device) for name, tensor in network.state_dict().items()}
             elif epoch == final.epoch:
                 weights = source.model.state_dict()

@@ -8,9 +8,13 @@ The last probed layer, flattened, is then exactly what feeds it in eval mode. Ev
 without it can be trained and probed, but not edited.
 """
 
+import functools
 import importlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
+
+from latentgen import spelling
 
 if TYPE_CHECKING:
     import torch
@@ -23,6 +27,9 @@ INPUT = "input"
 
 #: What every model gives at its end, the logits. It can be read like a layer, but is none that probes are fitted on.
 OUTPUT = "output"
+
+#: What a configuration may say of a network besides how it is made: which of its submodules are what.
+NAMING = ("probed", "readout")
 
 #: Names that a configuration may use, and the factory behind each. A factory is called with
 #: (in_shape, n_classes, **options), where in_shape is (channels, height, width).
@@ -40,16 +47,67 @@ FACTORIES: dict[str, str] = {
 def factory(name: str):
     """Callable behind ``name``: a name of the zoo or ``module:function``.
 
-    Raises ``ValueError`` when the module cannot be imported or has no such function.
+    Raises ``ValueError`` with Python's own reason when the module cannot be imported or has no such function.
     """
     target = FACTORIES.get(name, name)
     module, _, function = target.partition(":")
     if not function:
         raise ValueError(f"unknown model {name!r}; known: {', '.join(FACTORIES)}, or 'module:function'")
     try:
-        return getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError) as error:
-        raise ValueError(f"model factory {target!r} cannot be loaded: {error}") from error
+        return functools.reduce(getattr, function.split("."), importlib.import_module(module))
+    except Exception as error:
+        raise ValueError(f"model factory {target!r} cannot be loaded: {type(error).__name__}: {error}") from error
+
+
+def initialised(
+    model: Mapping[str, Any], in_shape: tuple[int, int, int], n_classes: int, seed: int
+) -> "torch.nn.Module":
+    """New network of a declared model on the CPU, drawn from ``seed``; the global generator is kept.
+
+    It is all that training needs; which of its submodules are layers does not matter. A factory is called with
+    ``(in_shape, n_classes, **options)``, or, where it does not take these, as torchvision's do not, with
+    ``(num_classes=n_classes, **options)``. Modules that find their shapes in the first forward pass, such as
+    ``torch.nn.LazyLinear``, are drawn here, in a pass over empty images.
+
+    Parameters
+    ----------
+    model : ``factory`` and ``options``; the rest is ignored
+
+    Raises ``ValueError`` when the factory is unknown or makes no ``torch.nn.Module``.
+    """
+    import torch
+
+    from latentgen import seeds
+
+    make = factory(model["factory"])
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seeds.derive("initialisation", seed))
+        network = _called(make, tuple(in_shape), n_classes, model["options"])
+        if not isinstance(network, torch.nn.Module):
+            raise ValueError(
+                f"model {model['factory']!r}: the factory returns {type(network).__name__}, no torch.nn.Module"
+            )
+        if any(isinstance(module, torch.nn.modules.lazy.LazyModuleMixin) for module in network.modules()):
+            training = network.training
+            with torch.no_grad():
+                network.eval()(torch.zeros(2, *in_shape))
+            network.train(training)
+    return network
+
+
+def _called(make: Callable, in_shape: tuple[int, int, int], n_classes: int, options: Mapping[str, Any]) -> Any:
+    def fits(*args: Any, **kwargs: Any) -> bool:
+        try:
+            inspect.signature(make).bind(*args, **kwargs, **options)
+        except TypeError:
+            return False
+        except ValueError:  # compiled code may have no signature
+            return True
+        return True
+
+    if not fits(in_shape, n_classes) and "num_classes" not in options and fits(num_classes=n_classes):
+        return make(num_classes=n_classes, **options)
+    return make(in_shape, n_classes, **options)
 
 
 def build(
@@ -58,37 +116,57 @@ def build(
     n_classes: int,
     seed: int,
     options: Mapping[str, Any] | None = None,
+    **naming: Any,
 ) -> "torch.nn.Module":
-    """New model on the CPU with its initialisation drawn from ``seed``; the global generator is kept.
+    """`initialised`, with its layers and its readout named.
 
     The zoo initialises as PyTorch does by default, ``vgg16`` as torchvision does.
+
+    Parameters
+    ----------
+    naming : ``probed`` and ``readout``, in place of the attributes that the factory's product has
 
     Raises ``ValueError`` when the factory is unknown, or its product names no probed layers, or one ``input`` or
     ``output``, or has a ``readout`` that names no ``torch.nn.Linear`` submodule.
     """
-    import torch
+    network = initialised({"factory": name, "options": options or {}}, in_shape, n_classes, seed)
+    try:
+        for attribute, value in naming.items():
+            _name(network, attribute, value)
+        expect_layers(network)
+        if hasattr(network, "readout"):
+            readout(network)
+    except ValueError as error:
+        raise ValueError(f"model {name!r}: {error}") from error
+    return network
 
-    from latentgen import seeds
 
-    make = factory(name)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seeds.derive("initialisation", seed))
-        model = make(tuple(in_shape), n_classes, **(options or {}))
-    probed = getattr(model, "probed", None)
+def _name(network: "torch.nn.Module", attribute: str, value: Any) -> None:
+    if attribute in dict(network.named_children()):
+        raise ValueError(f"a submodule is called {attribute!r}, as is the attribute that names submodules; rename it")
+    setattr(network, attribute, value)
+
+
+def declared(model: Mapping[str, Any], in_shape: tuple[int, int, int], n_classes: int, seed: int) -> "torch.nn.Module":
+    """`build` of a declared model: ``factory``, ``options``, perhaps ``probed`` and ``readout``."""
+    naming = {attribute: model[attribute] for attribute in NAMING if attribute in model}
+    return build(model["factory"], in_shape, n_classes, seed, model["options"], **naming)
+
+
+def expect_layers(network: "torch.nn.Module") -> None:
+    """Raise ``ValueError`` unless ``network.probed`` names submodules that it has."""
+    probed = getattr(network, "probed", None)
     if not isinstance(probed, Mapping) or not probed:
-        raise ValueError(f"model {name!r} needs an attribute 'probed': a dict from layer name to submodule name")
-    modules = dict(model.named_modules())
+        raise ValueError("needs an attribute 'probed': a dict from layer name to submodule name")
+    modules = dict(network.named_modules())
     for layer, module in probed.items():
         if layer in (INPUT, OUTPUT):
-            raise ValueError(f"model {name!r}: {layer!r} always names the network's {layer}; call the layer otherwise")
+            raise ValueError(f"{layer!r} always names the network's {layer}; call the layer otherwise")
+        if not isinstance(layer, str) or not layer or "/" in layer:
+            raise ValueError(f"{layer!r} cannot be the name of a layer: it names files; use letters, digits, '_', '-'")
         if module not in modules:
-            raise ValueError(f"model {name!r}: layer {layer!r} names the submodule {module!r}, which does not exist")
-    if hasattr(model, "readout"):
-        try:
-            readout(model)
-        except ValueError as error:
-            raise ValueError(f"model {name!r}: {error}") from error
-    return model
+            near = spelling.allowed(module, [name for name in modules if name])
+            raise ValueError(f"layer {layer!r} names the submodule {module!r}, which does not exist; {near}")
 
 
 def readout(model: "torch.nn.Module") -> "torch.nn.Linear":
@@ -102,7 +180,10 @@ def readout(model: "torch.nn.Module") -> "torch.nn.Linear":
         raise ValueError(
             f"{type(model).__name__} needs an attribute 'readout': the name of its last nn.Linear submodule"
         )
-    for name, module in model.named_modules():
-        if name == model.readout and isinstance(module, nn.Linear):
-            return module
-    raise ValueError(f"attribute 'readout' must name an nn.Linear submodule, which {model.readout!r} does not")
+    linear = [name for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    if isinstance(model.readout, str) and model.readout in linear:
+        return model.get_submodule(model.readout)
+    raise ValueError(
+        f"attribute 'readout' must name an nn.Linear submodule, which {model.readout!r} does not; "
+        f"{spelling.allowed(model.readout, linear)}"
+    )

@@ -33,7 +33,7 @@ def layer_rows(
     rows = []
     for name, model in declared.items():
         # Weights are counted, so that any seed will do.
-        network = models.build(model["factory"], in_shape, n_classes, 0, model["options"]).eval()
+        network = models.declared(model, in_shape, n_classes, 0).eval()
         size = {weight: parameter.numel() for weight, parameter in network.named_parameters()}
         for part in weights_by_layer(network, torch.zeros(1, *in_shape)):
             count = sum(size[weight] for weight in part.parameters)

@@ -57,7 +57,7 @@ def train_cell(
 def _train_run(partial, run, data: Dataset, labels, model, recipe, saved_epochs, device, threads) -> Training:
     place = choose_device(device)
     chosen = RunLabels.read(labels, run["data_seed"])
-    network = models.build(model["factory"], data.in_shape, data.n_classes, run["model_seed"], model["options"])
+    network = models.initialised(model, data.in_shape, data.n_classes, run["model_seed"])
     work = state_folder(partial / run_name(run), run, data, chosen, model, recipe, place, threads)
     seen = (chosen.given, chosen.train, chosen.validation)
     trained = Training(dict(run), data, network, *seen, recipe, saved_epochs, work, place)
