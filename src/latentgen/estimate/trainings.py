@@ -86,7 +86,7 @@ def measure_training(
     few = min(total, WARM * recipe.batch_size)
     warm = clocked(few, 2, [], folder / "warm")[0].seconds["train"][2]
     epoch = warm * total / few
-    rows = total if epoch <= LONG else max(few, int(total * LONG / epoch))
+    rows = total if epoch <= LONG else max(few, int(total * LONG / epoch) // recipe.batch_size * recipe.batch_size)
     epochs = min(max(FEWEST, round(SPAN / epoch)), MOST)
     saved = [0, *range(2, epochs + 1)]
     training, short = clocked(rows, epochs, saved, folder / "partial" / run_name(run))

@@ -131,20 +131,10 @@ def build(
     """
     network = initialised({"factory": name, "options": options or {}}, in_shape, n_classes, seed)
     try:
-        for attribute, value in naming.items():
-            _name(network, attribute, value)
-        expect_layers(network)
-        if hasattr(network, "readout"):
-            readout(network)
+        name_layers(network, naming)
     except ValueError as error:
         raise ValueError(f"model {name!r}: {error}") from error
     return network
-
-
-def _name(network: "torch.nn.Module", attribute: str, value: Any) -> None:
-    if attribute in dict(network.named_children()):
-        raise ValueError(f"a submodule is called {attribute!r}, as is the attribute that names submodules; rename it")
-    setattr(network, attribute, value)
 
 
 def declared(model: Mapping[str, Any], in_shape: tuple[int, int, int], n_classes: int, seed: int) -> "torch.nn.Module":
@@ -153,20 +143,33 @@ def declared(model: Mapping[str, Any], in_shape: tuple[int, int, int], n_classes
     return build(model["factory"], in_shape, n_classes, seed, model["options"], **naming)
 
 
-def expect_layers(network: "torch.nn.Module") -> None:
-    """Raise ``ValueError`` unless ``network.probed`` names submodules that it has."""
+def name_layers(network: "torch.nn.Module", naming: Mapping[str, Any]) -> None:
+    """Give ``network`` the attributes of ``naming`` (`NAMING`), and make sure that what it names is there.
+
+    Raises ``ValueError`` when ``network.probed`` is missing or names no submodule, or ``network.readout``, if there is
+    one, no ``torch.nn.Linear``.
+    """
+    children = dict(network.named_children())
+    for attribute, value in naming.items():
+        if attribute in children:
+            raise ValueError(f"a submodule is called {attribute!r}, as is the attribute that names one; rename it")
+        setattr(network, attribute, value)
     probed = getattr(network, "probed", None)
     if not isinstance(probed, Mapping) or not probed:
-        raise ValueError("needs an attribute 'probed': a dict from layer name to submodule name")
+        raise ValueError(
+            "needs an attribute 'probed': a dict from layer name to submodule name; or write 'probed' beside 'factory'"
+        )
     modules = dict(network.named_modules())
     for layer, module in probed.items():
         if layer in (INPUT, OUTPUT):
             raise ValueError(f"{layer!r} always names the network's {layer}; call the layer otherwise")
         if not isinstance(layer, str) or not layer or "/" in layer:
-            raise ValueError(f"{layer!r} cannot be the name of a layer: it names files; use letters, digits, '_', '-'")
+            raise ValueError(f"{layer!r} cannot be the name of a layer, which names files; use letters and digits")
         if module not in modules:
             near = spelling.allowed(module, [name for name in modules if name])
             raise ValueError(f"layer {layer!r} names the submodule {module!r}, which does not exist; {near}")
+    if hasattr(network, "readout"):
+        readout(network)
 
 
 def readout(model: "torch.nn.Module") -> "torch.nn.Linear":

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from latentgen import digests, seeds, tables
 from latentgen.datasets import Dataset
+from latentgen.models.trial import expect_batches
 from latentgen.pixels import Pixels
 from latentgen.progress import Rate, log
 from latentgen.training.recipe import Recipe
@@ -89,11 +90,15 @@ class Training:
         self.stopped = False
 
     def fit(self) -> int:
-        """Train until the stop rule or the last epoch; returns the last epoch. Raises `Diverged`."""
+        """Train until the stop rule or the last epoch; returns the last epoch.
+
+        Raises `Diverged`, and ``ValueError`` when the last batch is a single example that the network cannot train on.
+        """
         if not self._resume():
             self.epoch = self.first_epoch
             self.after_epoch()
         if not self.stopped:
+            expect_batches(lambda: self.model, self.pixels.images.shape[1:], len(self.labels), self.recipe.batch_size)
             log.info("%s: training from epoch %d on %s", self._name(), self.epoch, self.device)
         rate = Rate(self.recipe.epochs, self.epoch)
         saved_at = time.monotonic()

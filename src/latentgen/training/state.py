@@ -100,7 +100,14 @@ def restore(
 
 
 def _on_host(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    host, seen = {}, set()
+    for name, tensor in tensors.items():
+        host[name] = tensor.detach().cpu().contiguous()
+        place = host[name].untyped_storage().data_ptr()
+        if place in seen:  # weights that are tied are written under each of their names
+            host[name] = host[name].clone()
+        seen.add(place)
+    return host
 
 
 def _save(tensors: Mapping[str, torch.Tensor], path: str | os.PathLike, metadata: dict[str, str] | None = None) -> str:
