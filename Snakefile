@@ -17,6 +17,7 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 include: "workflow/rules/caller.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/models.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/activations.smk"
 include: "workflow/rules/probes.smk"
@@ -32,5 +33,6 @@ include: "workflow/rules/estimate.smk"
 # The default target, as the first rule of this file; one that said so itself would be another workflow's default too.
 rule all:
     input:
+        accepted_models(),
         figure_files(),
         "results/tables/headline.txt",

@@ -25,7 +25,7 @@ class TrainedCell:
     folder : of the cell, with its checkpoints and their index (see `latentgen.checkpoints`)
     runs : columns of each run
     data_folder : of the prepared data set; labels_file : labels.parquet of the cell
-    model : ``factory`` and ``options``
+    model : as declared: ``factory``, ``options``, perhaps ``probed`` and ``readout``
     device, threads : see `latentgen.compute`
     """
 

@@ -9,6 +9,7 @@ import yaml
 
 from latentgen import grid
 from latentgen.grid import spans
+from latentgen.grid.asked import asked
 from latentgen.probes import kinds
 from repository import ROOT
 
@@ -260,6 +261,37 @@ def test_entry_hash_sees_the_code_of_a_factory_outside_the_zoo(tmp_path, monkeyp
     assert len(entries) == 2
 
 
+def test_names_of_layers_are_declared_but_no_part_of_what_weights_depend_on():
+    config = changed("models", {"own": {"factory": "mlp"}})
+    config["grid"][0]["model"] = "own"
+    plain = load(config).cells[0]
+    assert plain.declared_model == {"factory": "mlp", "options": {}}
+    naming = {"probed": {"first": "relu1", "last": "relu4"}, "readout": "head"}
+    config["models"]["own"] |= naming
+    named = load(config).cells[0]
+    assert named.declared_model == {"factory": "mlp", "options": {}, **naming} and named.entry == plain.entry
+
+
+def test_what_is_asked_of_networks_is_gathered_by_model():
+    config = changed("grid.0.geometry", {"layers": ["fc1"], "simulated": {"layers": ["fc2", "last"]}})
+    config["grid"][0] |= {"model": "mlp_small", "levels": [0.0]}
+    config["grid"][0]["interventions"] = {"edit": {"epochs": [1], "until": 8, "layers": ["fc3"]}, "relabel": {}}
+    config["grid"].append({**copy.deepcopy(config["grid"][0]), "levels": [0.3], "validation": 0.1})
+    config["grid"][1]["geometry"] = None
+    config["grid"][1]["maps"] = {"layers": ["output", "fc1"]}
+    (model, wanted), *others = asked(load(config).cells, "digits").items()
+    assert not others and model == "mlp_small" and wanted["model"]["factory"] == "mlp_small"
+    assert wanted["layers"] == {
+        "interventions.edit.layers": ["fc3"],
+        "interventions.relabel.layer": ["last"],
+        "geometry.layers": ["fc1"],
+        "geometry.simulated.layers": ["fc2", "last"],
+        "maps.layers": ["output", "fc1"],
+    }
+    assert wanted["readout"] == ["interventions.edit"] and wanted["batches"] == [[32, 0.0], [32, 0.1]]
+    assert asked(load(config).cells, "mnist") == {}
+
+
 def test_spans():
     assert list(spans.seeds("3-5")) == [3, 4, 5] and list(spans.seeds(4)) == [4]
     assert spans.epochs([0, "4-10:3", 4, "20-21"]) == [0, 4, 7, 10, 20, 21]
@@ -375,6 +407,11 @@ REFUSALS = [
     ("defaults.probes.lr", {"kind": "logistic", "random_state": "x"}, ["probes.lr.random_state", "'x'"]),
     ("models", {"own": {"factory": "cnn", "options": {"dropot": 0.2}}}, ["options.dropot", "did you mean 'dropout'"]),
     ("models", {"mlp": {"factory": "cnn"}}, ["models.mlp", "zoo"]),
+    ("models", {"own": {"factory": "cnn", "probed": {}}}, ["models.own.probed"]),
+    ("models", {"own": {"factory": "cnn", "probed": ["fc1"]}}, ["models.own.probed", "object"]),
+    ("models", {"own": {"factory": "cnn", "probed": {"a/b": "fc1"}}}, ["models.own.probed", "a/b"]),
+    ("models", {"own": {"factory": "cnn", "probed": {"fc": 1}}}, ["models.own.probed.fc", "string"]),
+    ("models", {"own": {"factory": "cnn", "readout": 3}}, ["models.own.readout", "string"]),
     ("models", {"a/b": {"factory": "cnn"}}, ["models", "a/b"]),
 ]
 

@@ -1,6 +1,7 @@
 """The whole workflow on the smoke grid: what it leaves, what reruns, and what it refuses."""
 
 import json
+import os
 import re
 import resource
 import shutil
@@ -224,6 +225,56 @@ def test_an_addition_reruns_only_what_is_new(smoke, config, jobs):
     finally:
         (smoke / "grid.yaml").unlink()  # the next call writes the smoke grid again
     assert counts == jobs
+
+
+OWN = """
+from torch import nn
+from shapes import side
+
+
+def make(in_shape, n_classes):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(side(in_shape), 8), nn.ReLU(), nn.Linear(8, n_classes))
+    network.probed = {"hidden": "2"}
+    return network
+
+
+def two(in_shape, n_classes):
+    return nn.Flatten()
+"""
+
+
+def test_a_refused_network_stops_no_other_and_changed_code_reruns_its_own(tmp_path, monkeypatch):
+    code = tmp_path / "code"
+    code.mkdir()
+    (code / "own.py").write_text(OWN)
+    (code / "shapes.py").write_text("def side(shape):\n    return shape[1] * shape[2]\n")
+    monkeypatch.setenv("PYTHONPATH", f"{code}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
+    config = changed(levels=[0.6], data_seeds=[0], saved_epochs=[0], probes={"velpic": {"kind": "velpic"}})
+    config["models"] = {"good": {"factory": "own:make"}, "bad": {"factory": "own:two"}}
+    training = {"optimizer": "adam", "learning_rate": 0.01, "batch_size": 64, "epochs": 1}
+    config["grid"] = [{"model": ["good", "bad"], "training": training}]
+    cells = {name: f"results/runs/digits/{name}/uniform-0.6/data0-model0/history.parquet" for name in config["models"]}
+    targets = ["results/models.txt", "results/models/digits.txt", *cells.values()]
+    done = run(tmp_path, "--cores", "2", "--keep-going", *targets, config=config, check=False)
+    assert done.returncode != 0
+    refusal = "models.bad (own:two), images 1 × 8 × 8, 10 classes: it has no weights that training could change"
+    assert refusal in done.stdout
+    listed = (tmp_path / "results/models.txt").read_text()
+    assert "  hidden  2             8             8         520" in listed and "  REFUSED: it has no weights" in listed
+    assert (tmp_path / cells["good"]).exists() and not (tmp_path / cells["bad"]).exists()
+    assert not (tmp_path / "results/models/digits.txt").exists()
+
+    assert planned(tmp_path, cells["good"]) == {}
+    with open(code / "own.py", "a") as file:
+        file.write("\n\n# a comment\ndef unrelated(): ...\n")
+    assert planned(tmp_path, cells["good"]) == {}
+    # Which submodules are layers is no part of the weights: the training runs and finds itself done.
+    config["models"]["good"]["probed"] = {"raw": "1", "hidden": "2"}
+    assert planned(tmp_path, cells["good"], config=config) == {"train": 1}
+    (code / "shapes.py").write_text("def side(shape):\n    return int(shape[1] * shape[2])\n")
+    text = run(tmp_path, "--dry-run", cells["good"], config=config).stdout
+    changed_file = r"code of own:make: own.py (\w{12}), shapes.py (\w{12}).*: own.py \1, shapes.py (?!\2)\w"
+    assert re.search(changed_file, text)
 
 
 def test_a_single_target_plans_only_what_it_needs(tmp_path):

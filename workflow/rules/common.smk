@@ -20,6 +20,8 @@ from latentgen import (
     versions,
 )
 from latentgen.figures import catalogue
+from latentgen.grid.asked import asked
+from latentgen.models import verdicts
 
 # A plan is a million small objects that all stay. By default Python searches them for garbage again and again as they
 # grow, which takes a seventh of the time that a large grid is planned in.
@@ -77,12 +79,24 @@ def runs_of(wildcards):
     return [run.columns() for run in cell(wildcards).runs]
 
 
-def network_of(wildcards):
-    return cell(wildcards).network
-
-
 def model_of(wildcards):
     return cell(wildcards).declared_model
+
+
+def code_of_network(wildcards):
+    """What a user's network is made of, in words, for the reason that a dry run gives when it has changed.
+
+    It is in the recipe's hash already. Of a shipped network there is nothing to say, and an ellipsis is not recorded.
+    """
+    model = cell(wildcards).declared_model
+    if "network_code" not in model:
+        return ...
+    parts = ", ".join(f"{file} {digest}" for file, digest in model["network_code"].items())
+    return f"network code of {model['factory']}: {parts}"
+
+
+def asked_of_models(wildcards):
+    return asked(GRID.cells, wildcards.dataset)
 
 
 def validation_of(wildcards):
@@ -204,6 +218,10 @@ def parts_of_table(wildcards):
         where = "under 'interventions'" if table in catalogue.INTERVENTIONS else "to one"
         raise WorkflowError(f"no entry of the grid has {table}; add it {where}")
     return found
+
+
+def accepted_models():
+    return [f"results/models/{dataset}.txt" for dataset in GRID.datasets]
 
 
 def parts_of_all_tables(wildcards):

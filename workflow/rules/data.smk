@@ -38,6 +38,7 @@ rule draw_labels:
     params:
         runs=runs_of,
         validation=validation_of,
+        network_code=code_of_network,
         version=noise.VERSION,
     script:
         "../scripts/draw_labels.py"

@@ -23,7 +23,7 @@ rule train:
         runtime=more_minutes(480),
     params:
         runs=runs_of,
-        model=network_of,
+        model=model_of,
         training=training_of,
         saved_epochs=saved_epochs_of,
         device=DEVICE,

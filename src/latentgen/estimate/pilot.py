@@ -43,7 +43,9 @@ def measure(
     from latentgen.estimate.analyses import Analyses
     from latentgen.estimate.trainings import measure_training
     from latentgen.files import temporary_folder
+    from latentgen.models import verdicts
 
+    verdicts.expect_accepted(verdicts.beside(data_folder), model, plan["model"], datasets.load(data_folder))
     run = {"dataset": dataset, "model": model, **RUN}
     with temporary_folder(folder, "pilot") as place:
         began = time.perf_counter()

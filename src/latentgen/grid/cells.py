@@ -70,17 +70,12 @@ class Cell:
         """Folder of the cell."""
         return f"results/runs/{self.dataset}/{self.model}/{self.noise}-{self.level!r}/{self.seeds}"
 
-    @property
-    def network(self) -> dict[str, Any]:
-        """What of the declared model its weights depend on: not which of its submodules are layers."""
-        return {key: value for key, value in self.declared_model.items() if key not in models.NAMING}
-
     @cached_property
     def entry(self) -> str:
         """Hash that the runs of this cell carry."""
         parts = {
             "dataset": [self.dataset, self.declared_dataset],
-            "model": self.network,
+            "model": models.unnamed(self.declared_model),
             "noise": [self.noise, self.level],
             "training": self.settings["training"],
             "validation": self.settings["validation"],

@@ -50,7 +50,8 @@ def relabel_cell(
             quality = tables.from_rows(_quality(run, given, labels), tables.HISTORY)
             # Named by the new labels: whatever they were made from, equal ones train equally.
             new = replace(labels, given=given)
-            work = state_folder(partial / run_name(run), run, data, new, model, recipe, source.device, cell.threads)
+            common = (models.unnamed(model), recipe, source.device, cell.threads)
+            work = state_folder(partial / run_name(run), run, data, new, *common)
             network = models.initialised(model, data.in_shape, data.n_classes, run["model_seed"])
             seen = (given, labels.train, labels.validation)
             training = Training(dict(run), data, network, *seen, recipe, [], work, source.device)

@@ -44,6 +44,11 @@ FACTORIES: dict[str, str] = {
 }
 
 
+def unnamed(model: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a declared model its weights depend on: not which of its submodules are layers."""
+    return {key: value for key, value in model.items() if key not in NAMING}
+
+
 def factory(name: str):
     """Callable behind ``name``: a name of the zoo or ``module:function``.
 

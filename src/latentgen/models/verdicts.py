@@ -101,6 +101,16 @@ def _unmet(wanted: Mapping[str, Any], verdict: Mapping[str, Any], data: "Dataset
             yield str(error)
 
 
+def read(file: str | os.PathLike) -> list[dict[str, Any]]:
+    """Verdicts on the networks of a data set, as `verdicts` made them."""
+    return json.loads(Path(file).read_text())
+
+
+def beside(data_folder: str | os.PathLike) -> Path:
+    """File of the verdicts on the networks of a prepared data set."""
+    return Path(data_folder).parents[1] / "models" / f"{Path(data_folder).name}.json"
+
+
 def expect_accepted(file: str | os.PathLike, name: str, model: Mapping[str, Any], data: "Dataset") -> None:
     """Raise `Refused` when the verdict on a network is no; try it now where ``file`` has no verdict on it.
 
@@ -110,7 +120,7 @@ def expect_accepted(file: str | os.PathLike, name: str, model: Mapping[str, Any]
     name, model : of the network, as declared
     """
     key = network_key(model, data.in_shape, data.n_classes)
-    known = json.loads(Path(file).read_text()) if Path(file).exists() else []
+    known = read(file) if Path(file).exists() else []
     verdict = next((one for one in known if (one["name"], one["key"]) == (name, key)), None)
     if verdict is None:
         from latentgen.models.trial import try_network
@@ -128,6 +138,12 @@ def refusals(known: Iterable[Mapping[str, Any]]) -> list[str]:
         found = [] if verdict["refused"] is None else [verdict["refused"]]
         lines += [f"{_title(verdict)}: {line}" for line in [*found, *verdict["unmet"]]]
     return lines
+
+
+def expect_none_refused(known: Iterable[Mapping[str, Any]]) -> None:
+    """Raise `Refused` with all `refusals`, if there are any."""
+    if lines := refusals(known):
+        raise Refused("\n  ".join(["networks that cannot do what the configuration asks of them:", *lines]))
 
 
 def listing(known: Iterable[Mapping[str, Any]]) -> str:

@@ -19,6 +19,7 @@ from latentgen.datasets import Dataset
 from latentgen.files import atomic, share, temporary_folder
 from latentgen.labels import RunLabels
 from latentgen.locks import locked
+from latentgen.models import verdicts
 from latentgen.progress import log
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
@@ -43,11 +44,17 @@ def train_cell(
 
     Parameters
     ----------
-    runs : columns of each run; model : ``factory`` and ``options``; labels : the cell's labels.parquet
+    runs : columns of each run; model : as declared; labels : the cell's labels.parquet
+
+    Raises
+    ------
+    latentgen.models.verdicts.Refused
+        The network breaks the contract.
     """
     use_threads(threads)
     folder = Path(folder)
     data = datasets.load(data_folder)
+    verdicts.expect_accepted(verdicts.beside(data_folder), runs[0]["model"], model, data)
     with locked(folder / "partial" / "lock"):
         common = (data, labels, model, recipe, saved_epochs, device, threads)
         trained = [_train_run(folder / "partial", run, *common) for run in runs]
@@ -58,7 +65,9 @@ def _train_run(partial, run, data: Dataset, labels, model, recipe, saved_epochs,
     place = choose_device(device)
     chosen = RunLabels.read(labels, run["data_seed"])
     network = models.initialised(model, data.in_shape, data.n_classes, run["model_seed"])
-    work = state_folder(partial / run_name(run), run, data, chosen, model, recipe, place, threads)
+    # Which submodules are layers may change: the training is then there already.
+    network_of = models.unnamed(model)
+    work = state_folder(partial / run_name(run), run, data, chosen, network_of, recipe, place, threads)
     seen = (chosen.given, chosen.train, chosen.validation)
     trained = Training(dict(run), data, network, *seen, recipe, saved_epochs, work, place)
     trained.fit()
