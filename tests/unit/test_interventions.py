@@ -227,9 +227,12 @@ def before_relu(in_shape, n_classes):
 
 
 def test_an_edit_in_the_wrong_space_is_refused(odd_cells, digits_folder):
-    cell = odd_cells({"factory": f"{__name__}:before_relu", "options": {}})
+    wrong = {"factory": f"{__name__}:before_relu", "options": {}}
+    with pytest.raises(ValueError, match="last layer 'fc1', 16 features, is not what feeds the readout 'head'"):
+        odd_cells(wrong)
+    folder, runs, recipe, _ = odd_cells({"factory": "mlp", "options": {"widths": [16]}})
     with pytest.raises(ValueError, match="last probed layer 'fc1' is not what feeds the readout 'head'"):
-        edit_odd(cell, digits_folder)
+        edit_odd((folder, runs, recipe, wrong), digits_folder)
 
 
 class Unreadable(torch.nn.Sequential):

@@ -7,12 +7,15 @@ from collections import OrderedDict, namedtuple
 import numpy as np
 import pytest
 import torch
+from cells import train, trained_cell
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from latentgen import models
+from latentgen import models, seeds
 from latentgen.activations.sources import Stream
 from latentgen.datasets import Dataset
+from latentgen.interventions.rewind import rewind_cell
 from latentgen.models import verdicts
 from latentgen.models.layers import weights_by_layer
 from latentgen.models.trial import expect_batches, try_network
@@ -493,6 +496,34 @@ def test_tied_weights_are_kept_resumed_and_told_apart(tmp_path, make):
     # One weight is of one layer, and counts once.
     names = [name for part in weights_by_layer(first.eval(), torch.rand(1, *SHAPE)) for name in part.parameters]
     assert names.count("a.weight") == 1 and "b.weight" not in names
+
+
+def tied(in_shape, n_classes):
+    return Tied(in_shape, n_classes)
+
+
+def test_tied_weights_are_rewound_and_redrawn_under_all_their_names(tmp_path, digits_folder):
+    """Against networks put together by hand."""
+    run = {**RUN, "dataset": "digits", "model": "tied", "level": 0.6}
+    model = {"factory": f"{__name__}:tied", "options": {}}
+    train(tmp_path, digits_folder, Recipe("adam", 0.01, 64, 2), (0,), [run], model)
+    cell = trained_cell(tmp_path, digits_folder, [run], model)
+    settings = {"batch_norm": ["rewound"], "redraws": 1, "examples": None}
+    frame = rewind_cell(cell, settings, None).to_pandas()
+    source = cell.stream()
+    images, labels = source.pixels["test"].batch(slice(None)), torch.from_numpy(np.array(cell.data.y_test))
+    first = load_file(tmp_path / "checkpoints/data0-model0/epoch-0000.safetensors")
+    redrawn = models.initialised(model, SHAPE, CLASSES, seeds.derive("redraw", 0, 0)).state_dict()
+    for weights, other in (("saved", first), ("redrawn", redrawn)):
+        source.load(tmp_path / "checkpoints/data0-model0/epoch-0002.safetensors")
+        with torch.no_grad():
+            for name in ("inp.weight", "inp.bias", "a.weight", "a.bias", "b.bias"):
+                source.model.get_parameter(name).copy_(other[name])
+            expected = int((source.model(images).argmax(1) == labels).sum()) / len(labels)
+        rows = frame[(frame["weights"] == weights) & (frame["epoch"] == 0) & (frame["layer"] == "hidden")]
+        (value,) = rows[(rows["kind"] == "alone") & (rows["view"] == "test")]["value"]
+        assert value == expected
+    assert torch.equal(first["a.weight"], first["b.weight"])
 
 
 def test_untied_weights_are_written_as_before(tmp_path):
