@@ -149,6 +149,11 @@ class SmallBatches(Small):
         return super().forward(x.unflatten(0, (4, -1)).flatten(0, 1) if self.training else x)
 
 
+class Unlike(Small):
+    def named_children(self):
+        raise RuntimeError("no children here")
+
+
 class Broken(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
@@ -273,6 +278,7 @@ BAD = {
     "other state": (OwnState, {}, ["'_extra_state' of its state dict is no dense tensor"]),
     "more in training": (Auxiliary, {}, ["a Pair of", "in training mode"]),
     "batches of four": (SmallBatches, {}, ["in training mode fails on 2 images"]),
+    "unlike any other": (Unlike, {}, ["cannot be tried: RuntimeError: no children here"]),
     "no derivative": (giving(lambda net, z: Broken.apply(z)), {}, ["no derivative"]),
 }
 

@@ -18,6 +18,7 @@ from latentgen import models
 from latentgen.models import OUTPUT
 from latentgen.models.layers import weights_by_layer
 from latentgen.models.verdicts import Refused
+from latentgen.progress import log
 
 #: Images that pass through: two, so that an axis of examples can be told from others.
 EXAMPLES = 2
@@ -47,6 +48,9 @@ def try_network(model: Mapping[str, Any], in_shape: tuple[int, int, int], n_clas
             _try(model, tuple(in_shape), n_classes, found)
     except Refused as refusal:
         found["refused"] = str(refusal)
+    except (Exception, SystemExit) as error:  # whatever a user's code does, the networks beside it have their verdicts
+        log.exception("the trial of %s", model["factory"])
+        found["refused"] = f"it cannot be tried: {type(error).__name__}: {error}"
     finally:
         torch.set_default_dtype(kept)
         random.setstate(state)
