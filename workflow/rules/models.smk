@@ -35,9 +35,11 @@ rule accept_models:
     log:
         "results/logs/models/{dataset}-accepted.log",
     priority: 100
-    localrule: True
     conda:
         "../../envs/latentgen.yaml"
+    resources:
+        mem_mb=more_memory(1000),
+        runtime=more_minutes(10),
     params:
         version=verdicts.VERSION,
     script:

@@ -66,7 +66,7 @@ def gathering(cells: list[Cell]) -> dict[str, int]:
     tables = {"probes", "history", *catalogue.interventions(cells)}
     tables |= {table for name in figures for table in catalogue.tables(name, cells)}
     counts = {
-        "prepare_data": len({cell.dataset for cell in cells}),
+        **dict.fromkeys(["prepare_data", "try_models", "accept_models"], len({cell.dataset for cell in cells})),
         "gather": len(tables - {"layers"}),
         "count_weights": len(tables & {"layers"}),
         "headline": 1,

@@ -26,7 +26,10 @@ ESTIMATE = pa.schema(
 EXACT, MEASURED, MOST, ASSUMED = BASES = ("exact", "measured", "upper bound", "assumed")
 
 #: Seconds of jobs over the whole grid beyond their start, as on small grids; data are prepared before the pilots.
-GATHERING = {"prepare_data": 0.0, "gather": 1.0, "count_weights": 10.0, "headline": 4.0, "draw_figure": 4.0}
+GATHERING = {
+    **{"prepare_data": 0.0, "try_models": 10.0, "accept_models": 0.1},
+    **{"gather": 1.0, "count_weights": 10.0, "headline": 4.0, "draw_figure": 4.0},
+}
 #: Bytes of a figure in all its formats, with the table behind it.
 FIGURE = 700_000
 #: What is taken of a first training for another, or of a family of probes for one of them.
