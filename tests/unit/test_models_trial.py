@@ -429,6 +429,29 @@ def test_lazy_networks_are_drawn_from_the_seed(monkeypatch):
     assert made[0]["1.num_batches_tracked"] == 0  # the pass that finds the shapes leaves no traces
 
 
+def by_name(model_name, pretrained=False, **options):
+    """As timm's ``create_model``."""
+    assert (model_name, pretrained) == ("small", False)
+    return Small(SHAPE, options.pop("num_classes"), **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (Small, {"width": 4}),
+        (lambda shape, num_classes, width: Small(shape, num_classes, width), {"width": 4}),
+        (lambda *args, **options: Small(*args, **options), {"width": 4}),
+        (lambda *, num_classes=1000, width=1: Small(SHAPE, num_classes, width), {"width": 4}),
+        (lambda **options: Small(SHAPE, options["num_classes"], options["width"]), {"width": 4}),
+        (by_name, {"model_name": "small", "width": 4}),
+    ],
+    ids=range(6),
+)
+def test_factories_are_called_as_they_can_be(monkeypatch, make, options):
+    found = tried(monkeypatch, make, options)
+    assert found["refused"] is None and found["layers"][0]["features"] == 4
+
+
 def test_naming_in_the_configuration_replaces_the_attributes(monkeypatch):
     found = tried(monkeypatch, Small, probed={"raw": "inp", "rectified": "act"}, readout="out")
     assert found["refused"] is None and [layer["layer"] for layer in found["layers"][:-1]] == ["raw", "rectified"]
