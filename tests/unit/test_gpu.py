@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from cells import RUNS, train, trained_cell
@@ -14,10 +15,12 @@ from latentgen.activations.sources import Stream
 from latentgen.geometry import settings as geometry
 from latentgen.geometry.evaluate import MEAN_FIELD, Analysis
 from latentgen.gradients import evaluate as gradients
+from latentgen.gradients.passes import summed
 from latentgen.interventions import evaluate as edited
 from latentgen.interventions.edit import edit_cell
 from latentgen.interventions.relabel import relabel_cell
 from latentgen.interventions.swaps import Swaps, scored
+from latentgen.models.layers import weights_by_layer
 from latentgen.probes import kinds
 from latentgen.probes.evaluate import Task, evaluate
 from latentgen.training.recipe import Recipe
@@ -135,3 +138,32 @@ def test_equal_trainings_give_equal_bytes(model, tmp_path, digits_folder):
         train(tmp_path / name, digits_folder, RECIPE, (1, 2), RUNS[:1], model, "cuda")
     for name in ("checkpoints.json", "history.parquet", "records.parquet"):
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+class Recurrent(torch.nn.Module):
+    """What cuDNN would differentiate in training mode alone."""
+
+    probed = {"last": "pick"}
+
+    def __init__(self):
+        super().__init__()
+        self.rnn, self.pick = torch.nn.LSTM(8, 16, batch_first=True), torch.nn.Identity()
+        self.out = torch.nn.Linear(16, 10)
+
+    def forward(self, x):
+        return self.out(self.pick(self.rnn(x[:, 0])[0][:, -1]))
+
+
+def test_gradients_of_recurrent_networks():
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    torch.manual_seed(0)
+    network, images, wanted = Recurrent().eval(), torch.rand(6, 1, 8, 8), torch.arange(6)
+    found = []
+    for device in ("cpu", "cuda"):
+        here, labels_here = images.to(device), wanted.to(device)
+        parts = weights_by_layer(network.to(device), here[:1])
+        sums = summed(network, here.__getitem__, labels_here, [np.arange(6)], list(network.parameters()))
+        found.append((parts, sums.cpu()))
+    assert found[0][0] == found[1][0]
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-4)

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from latentgen.models.layers import differentiable
+
 #: Examples in a chunk. Fixed, because products differ in the last digit with the batch.
 CHUNK = 500
 
@@ -50,7 +52,8 @@ def summed(
     sums = torch.zeros(len(sets), 3, sum(sizes), dtype=torch.float64, device=labels.device)
     for examples, into in zip(sets, sums, strict=True):
         for index in torch.from_numpy(examples).to(labels.device).split(CHUNK):
-            logits = model(batch(index))
+            with differentiable(model):
+                logits = model(batch(index))
             of_logits = cotangents(logits.detach().double(), labels[index]).to(logits.dtype)
             for which, cotangent in enumerate(of_logits):
                 gradients = torch.autograd.grad(logits, parameters, cotangent, retain_graph=which < 2)

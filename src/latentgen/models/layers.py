@@ -1,5 +1,7 @@
 """Which weights belong to which layer of a network: any that names its layers, without code for any of them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -50,7 +52,7 @@ def weights_by_layer(model: nn.Module, images: torch.Tensor) -> list[LayerWeight
         if any(True for _ in module.buffers(recurse=False)):
             hooks.append(module.register_forward_pre_hook(partial(_place, owners, reached, name)))
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), differentiable(model):
             reached[OUTPUT] = model(images)
     finally:
         for hook in hooks:
@@ -75,6 +77,16 @@ def weights_by_layer(model: nn.Module, images: torch.Tensor) -> list[LayerWeight
             found.append(LayerWeights(layer, depth, tuple(own), tuple(buffer for buffer in buffers if buffer in kept)))
             buffers = []
     return found
+
+
+@contextmanager
+def differentiable(model: nn.Module) -> Iterator[None]:
+    """Let recurrent modules be differentiated in eval mode on a GPU, which cuDNN does in training mode alone."""
+    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    else:
+        yield
 
 
 def _keep(reached: dict[str, torch.Tensor], layer: str, _module, _inputs, output: torch.Tensor) -> None:
