@@ -6,7 +6,7 @@ min_version("9.0")
 
 
 # A configuration file given on the command line is whole: it replaces this one rather than merging into it.
-if "grid" not in config and "grids" not in config:
+if not workflow.overwrite_configfiles and "grid" not in config and "grids" not in config:
 
     configfile: "config.yaml"
 

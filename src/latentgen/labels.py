@@ -17,11 +17,15 @@ def draw(true: np.ndarray, n_classes: int, runs: Sequence[Mapping[str, Any]], va
     """Rows of `latentgen.tables.LABELS` for every data seed among ``runs``, in order of seed, then example.
 
     The column ``model_seed`` is -1: labels do not depend on it. ``true`` : (n,) labels of the training set.
+
+    Raises ``ValueError`` when nothing is held out although ``validation`` is not 0, or all examples of a class are.
     """
     parts = []
     for run in {run["data_seed"]: run for run in runs}.values():
         given, selected = noise.corrupt(true, run["level"], run["noise"], n_classes, run["data_seed"])
         held = noise.hold_out(len(true), validation, run["data_seed"])
+        if validation:
+            _check_held_out(true, held, validation, run["data_seed"])
         constant = {**run, "model_seed": -1}
         columns = {name: pa.array([value] * len(true), tables.RUN.field(name).type) for name, value in constant.items()}
         columns |= {
@@ -33,6 +37,16 @@ def draw(true: np.ndarray, n_classes: int, runs: Sequence[Mapping[str, Any]], va
         }
         parts.append(pa.table(columns, schema=tables.LABELS))
     return pa.concat_tables(parts)
+
+
+def _check_held_out(true: np.ndarray, held: np.ndarray, validation: float, seed: int) -> None:
+    if not held.any():
+        raise ValueError(f"validation: {validation!r} holds out none of {len(true):,} training examples; 0 says so")
+    if lost := sorted(set(np.unique(true).tolist()) - set(np.unique(true[~held]).tolist())):
+        raise ValueError(
+            f"validation: {validation!r} leaves {len(true) - held.sum():,} of {len(true):,} training examples, and of "
+            f"{len(lost)} classes none (data seed {seed}; the first is class {lost[0]}); hold out less"
+        )
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,13 @@ def corrupt(
     return Corruption(np.where(selected, replacement, labels), selected)
 
 
+def n_held_out(n: int, fraction: float) -> int:
+    """How many of ``n`` examples `hold_out` keeps out of training."""
+    return round(fraction * n)
+
+
 def hold_out(n: int, fraction: float, seed: int) -> np.ndarray:
-    """(n,) bool, true for the ``round(fraction * n)`` examples that validation keeps out of training.
+    """(n,) bool, true for the `n_held_out` examples that validation keeps out of training.
 
     Drawn by the data seed alone, so that every noise kind and level of one seed holds out the same examples, and
     nested in the fraction.
@@ -83,5 +88,5 @@ def hold_out(n: int, fraction: float, seed: int) -> np.ndarray:
         raise ValueError(f"validation fraction must lie in [0, 1), got {fraction}")
     held = np.zeros(n, dtype=bool)
     order = np.random.default_rng(seeds.derive("validation", seed)).permutation(n)
-    held[order[: round(fraction * n)]] = True
+    held[order[: n_held_out(n, fraction)]] = True
     return held

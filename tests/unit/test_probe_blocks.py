@@ -57,6 +57,18 @@ def test_labels_of_a_cell(cell, digits):
         labels.RunLabels.read(cell / "labels.parquet", 9)
 
 
+def test_a_held_out_part_that_is_empty_or_takes_a_whole_class_is_refused(digits):
+    true = np.repeat(np.arange(4), 25)
+    runs = [{**RUNS[0], "data_seed": seed} for seed in range(3)]
+    with pytest.raises(ValueError, match="validation: 0.004 holds out none of 100 training examples"):
+        labels.draw(true, 4, runs, 0.004)
+    with pytest.raises(ValueError, match="validation: 0.99 leaves 1 of 100 training examples, and of 3 classes none"):
+        labels.draw(true, 4, runs, 0.99)
+    assert len(labels.draw(true, 4, runs, 0.0)) == len(labels.draw(true, 4, runs, 0.5)) == 300
+    # A class that has no example to begin with loses none.
+    assert len(labels.draw(true, 5, runs, 0.5)) == 300
+
+
 def test_rows_are_what_the_estimators_give_by_hand(cell, digits_folder, digits):
     frame = probe(cell, digits_folder).to_pandas()
     drawn = labels.RunLabels.read(cell / "labels.parquet", 1)
@@ -126,6 +138,18 @@ def test_label_settings_are_the_estimators_own_by_hand(cell, digits_folder, digi
 def test_a_probe_for_narrow_layers_leaves_wide_ones_out(cell, digits_folder):
     family = {"qda": kinds.complete({"kind": "qda", "max_features": 200})}
     assert set(probe(cell, digits_folder, family=family)["layer"].to_pylist()) == {"input", "fc1"}
+
+
+def test_a_grid_s_only_probes_must_fit_some_layer(cell, digits_folder):
+    family = {name: kinds.complete({"kind": "qda", "max_features": width}) for name, width in (("q", 1), ("r", 2))}
+    trained = trained_cell(cell, digits_folder)
+    assert len(probe_block(trained, "0000-0009", family, None)) == 0
+    with pytest.raises(
+        ValueError, match=r"^probes.q.max_features: 1, probes.r.max_features: 2: every layer .* is wider"
+    ):
+        probe_block(trained, "0000-0009", family, None, needed=True)
+    # Past the end there is nothing to fit.
+    assert len(probe_block(trained, "0010-0019", family, None, needed=True)) == 0
 
 
 LIMITED = {

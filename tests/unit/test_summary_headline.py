@@ -121,7 +121,7 @@ def test_headline_refuses_runs_whose_ends_differ(small):
     probes, history = small
     with pytest.raises(ValueError, match=r"'data_seed': 0.*probe 'masc' has its last rows at epoch 4.*ends at 2"):
         summary.headline(probes, history[history["epoch"] < 4])
-    with pytest.raises(ValueError, match="needs test accuracies"):
+    with pytest.raises(ValueError, match="probes: none has a test accuracy .* add test to the score"):
         summary.headline(probes[:0], history)
     with pytest.raises(ValueError, match="made of a table 'maps'; there are probes, history, transfer"):
         summary.headline_of([{"probes": probes, "history": history, "maps": history}], ["masc"])

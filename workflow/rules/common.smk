@@ -44,8 +44,11 @@ wildcard_constraints:
     table="history|probes|geometry|gradients|maps|transfer|edit|relabel|rewind",
 
 
+# As a module of another workflow this one is given its configuration, and the files are the other's.
+CONFIGURATION_FILES = [] if workflow.modifier.skip_configfile else workflow.configfiles
+
 try:
-    GRID = grid.load(config, workflow.source_path("../schemas/config.schema.yaml"))
+    GRID = grid.load(config, workflow.source_path("../schemas/config.schema.yaml"), CONFIGURATION_FILES)
 except grid.ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -117,6 +120,15 @@ def family_of(wildcards):
 
 def version_of_family(wildcards):
     return versions.of_probes(probe["kind"] for probe in family_of(wildcards).values())
+
+
+def all_probes_are_in(wildcards, output):
+    """Whether a family is all that the grid has, so that without rows of it there would be no result.
+
+    Taken from an output, though it needs none, it is not kept in the record that decides about reruns: what else a grid
+    has changes nothing in these rows.
+    """
+    return len(GRID.models) == 1 and {family for cell in GRID.cells for family in cell.families} == {wildcards.family}
 
 
 def geometry_of(wildcards):

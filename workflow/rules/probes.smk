@@ -26,6 +26,7 @@ rule fit_probes:
         model=model_of,
         device=DEVICE,
         threads=THREADS,
+        needed=all_probes_are_in,
         version=version_of_family,
     script:
         "../scripts/fit_probes.py"

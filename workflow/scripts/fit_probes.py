@@ -11,5 +11,5 @@ with logged(snakemake.log[0]):
     block, family = snakemake.wildcards.block, snakemake.wildcards.family
     # Snakemake deletes an output before it is made again: a copy beside training's kept state outlives it.
     kept = cell.folder / "partial" / "probes" / family / f"{block}.parquet"
-    rows = probe_block(cell, block, params.family, kept, snakemake.input.dumps or None)
+    rows = probe_block(cell, block, params.family, kept, snakemake.input.dumps or None, params.needed)
     tables.write(rows, snakemake.output[0])

@@ -35,6 +35,16 @@ VERSION = 1
 #: ``{npz: path}`` or ``{folder: path, size: pixels}``, where ``size`` may be left out.
 BUILTIN = ("digits", *torchvision_sets.CLASSES, "tiny-imagenet")
 
+#: Training examples and classes of those that have a name.
+TRAINING = {
+    "digits": (1_347, 10),
+    "mnist": (60_000, 10),
+    "fashion-mnist": (60_000, 10),
+    "cifar10": (50_000, 10),
+    "cifar100": (50_000, 100),
+    "tiny-imagenet": (100_000, 200),
+}
+
 
 def prepare(name: str, root: str | os.PathLike, declared: Mapping[str, Any] | None = None) -> Dataset:
     """Load ``name`` from its original files: a name of `BUILTIN`, or what ``declared`` points to.

@@ -2,9 +2,8 @@
 
 import copy
 import itertools
-import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import yaml
 
 from latentgen import datasets, models, noise
 from latentgen.geometry import settings as geometry
-from latentgen.grid import code, sources, spans
+from latentgen.grid import code, limits, names, numbers, paths, reading, sources, spans, values
 from latentgen.grid.cells import PAIRED, Cell, Grid
 from latentgen.interventions import settings as interventions
 from latentgen.maps import settings as maps
@@ -25,6 +24,7 @@ TOP = {
     "device": "auto",
     "threads": 1,
     "jobs_per_gpu": 1,
+    "max_jobs": 100_000,
     "activations": "stream",
     "partial_results": False,
     "datasets": {},
@@ -50,41 +50,70 @@ TRAINING = {"momentum": 0.0, "shuffle": True, "stop_accuracy": None}
 REQUIRED = ("dataset", "model", "levels", "training", "saved_epochs", "probes")
 REQUIRED_TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs")
 
+NO_GRID = (
+    "grid: is needed: a list of entries (or grids: a list of files that have one). A file given with --configfile "
+    "is a whole configuration; for other settings of the default grid say --config key=value, or name the grid's file "
+    "too: --configfile config.yaml yours.yaml"
+)
+
+#: Lines of a message, and characters of each.
+MOST, LONGEST = 50, 1000
+
 
 class ConfigError(ValueError):
     """A configuration that cannot run. The message names each key, its value, and what is allowed."""
 
 
-def load(config: Mapping[str, Any], schema: str | os.PathLike) -> Grid:
+def load(config: Mapping[str, Any], schema: str | os.PathLike, files: Sequence[str | os.PathLike] = ()) -> Grid:
     """Check ``config`` against the JSON schema and beyond, and expand it.
+
+    ``files`` : those that ``config`` was read from, for what can only be seen there
 
     Raises `ConfigError` listing everything that is wrong, not only the first.
     """
-    validator = _validator(schema)
-    errors = list(_schema_errors(config, validator))
-    if errors:
-        raise ConfigError(_message(errors))
-    config = copy.deepcopy(TOP | dict(config))
+    try:
+        return _load(config, _read_schema(schema), files)
+    except _Refused as refused:
+        of = f" {', '.join(os.path.relpath(file) for file in files)}" if files else ""
+        raise ConfigError(_message(f"the configuration{of} cannot run:", *refused.args)) from None
+
+
+class _Refused(Exception):
+    """Its arguments are the lines of a `ConfigError`."""
+
+
+def _refuse(errors: Iterable[str]) -> None:
+    if lines := list(itertools.islice(errors, 2 * MOST)):
+        raise _Refused(*lines)
+
+
+def _load(config: Mapping[str, Any], schema: Mapping[str, Any], files: Sequence[str | os.PathLike]) -> Grid:
+    # A key that stands twice is named in each file, also where several are merged.
+    _refuse(f"{os.path.relpath(file)}: {error}" for file in files for error in reading.errors(file))
+    config, errors = _checked(config, schema)
+    _refuse(errors)
+    config = copy.deepcopy(TOP) | config
     # `--config partial_results=true` gives a word.
     config["partial_results"] = config["partial_results"] in (True, "true")
     if not config["grid"] and not config["grids"]:
-        raise ConfigError(_message(["grid: is needed: a list of entries (or grids: a list of files that have one)"]))
+        _refuse([NO_GRID])
     parts = {"": config}
     for path in config["grids"]:
-        part = _included(path, validator, errors)
+        part = _included(path, schema, errors)
         parts[f"{path}: "] = part
         errors += [f"{path}: {error}" for error in _take_over(part, config)]
-    if errors:
-        raise ConfigError(_message(errors))
-    errors += _root_errors(config)
+    _refuse(errors)
+    errors += _expand_paths(config)
+    _refuse(errors)
+    errors += itertools.islice(_root_errors(config), 2 * MOST)
     entries = {where: [_merge(part["defaults"], entry) for entry in part["grid"]] for where, part in parts.items()}
+    _refuse([*errors, *limits.errors(entries, config)])
     for where, mine in entries.items():
         for index, entry in enumerate(mine):
             errors += [f"{where}grid[{index}]{error}" for error in _entry_errors(entry, config)]
-    if errors:
-        raise ConfigError(_message(errors))
-    names = {name for mine in entries.values() for entry in mine for name in _listed(entry["model"])}
-    declared = {name: _declared_model(config["models"].get(name, {"factory": name})) for name in names}
+    _refuse(errors)
+    used = {name for mine in entries.values() for entry in mine for name in _listed(entry["model"])}
+    declared = {name: _declared_model(config["models"].get(name, {"factory": name})) for name in used}
     cells: list[Cell] = []
     for where, part in parts.items():
         # An index may leave out points of the files that it names, but no file those of another.
@@ -94,35 +123,54 @@ def load(config: Mapping[str, Any], schema: str | os.PathLike) -> Grid:
         errors += [f"{where}{error}" for error in _exclude_errors(part["exclude"], within)]
     errors += _duplicates(cells)
     errors += _ambiguous_probes(cells)
+    errors += names.twins(cells)
     if not cells:
         errors.append("exclude: nothing of the grid is left")
-    if errors:
-        raise ConfigError(_message(errors))
+    _refuse(errors)
     return Grid(config, cells)
 
 
-def _message(errors: list[str]) -> str:
-    return "the configuration cannot run:\n" + "\n".join(f"  {error}" for error in errors)
+def _message(head: str, *errors: str) -> str:
+    shown = [
+        error if len(error) <= LONGEST else f"{error[: LONGEST - 200]} … {error[-200:]}" for error in errors[:MOST]
+    ]
+    more = ["and more"] if len(errors) > MOST else []
+    return "\n  ".join([head, *shown, *more])
 
 
-def _validator(schema: str | os.PathLike) -> Any:
-    import jsonschema
-
-    return jsonschema.Draft202012Validator(_read(schema))
+def _read_schema(schema: str | os.PathLike) -> dict[str, Any]:
+    return yaml.load(Path(schema).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
-def _read(path: str | os.PathLike) -> Any:
-    """Contents of a YAML file, by libyaml where PyYAML has it: each job of a grid reads all its files again."""
-    return yaml.load(Path(path).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+def _checked(config: Any, schema: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    """A copy of ``config`` with its numbers as they are meant, and what is wrong with it."""
+    if errors := list(itertools.islice(values.errors(config), 2 * MOST)):
+        return config, errors
+    config = numbers.meant(config, schema)
+    errors = list(itertools.islice(_schema_errors(config, schema), 2 * MOST))
+    for entry in () if errors else (config.get("defaults", {}), *config.get("grid", ())):
+        for probe in entry.get("probes", {}).values():
+            for key in set(probe or ()) & set(kinds.NUMBERS):
+                probe[key] = numbers.number(probe[key], whole=key in kinds.WHOLE)
+    for name, declared in () if errors else config.get("models", {}).items():
+        for where, text in numbers.doubtful(declared.get("options", {})):
+            errors.append(
+                f"{values.path(('models', name, 'options', *where))}: {text!r} is text in YAML, for want of a point or "
+                "of a sign after the e; write a number as 1.0e-3"
+            )
+    return config, errors
 
 
-def _schema_errors(config: Mapping[str, Any], validator: Any) -> Iterable[str]:
-    """What a `jsonschema` validator has against ``config``, and numbers that are not finite, which it lets pass."""
-    if infinite := list(_infinite(config, ())):
-        yield from infinite
-        return
-    for error in sorted(validator.iter_errors(config), key=lambda error: [str(part) for part in error.absolute_path]):
-        where = _path(error.absolute_path)
+def _schema_errors(config: Any, schema: Mapping[str, Any]) -> Iterable[str]:
+    """What the JSON ``schema`` has against ``config``."""
+    from jsonschema import Draft202012Validator, validators
+
+    # The validator's own comparison of all pairs takes minutes for long lists of several types.
+    validator = validators.extend(Draft202012Validator, {"uniqueItems": _unique})(schema)
+    # What a message cannot show is not looked for.
+    found = itertools.islice(validator.iter_errors(config), 2 * MOST)
+    for error in sorted(found, key=lambda error: [str(part) for part in error.absolute_path]):
+        where = values.path(error.absolute_path)
         if error.validator == "additionalProperties":
             allowed = error.schema.get("properties", {})
             for key in sorted(set(error.instance) - set(allowed)):
@@ -130,43 +178,53 @@ def _schema_errors(config: Mapping[str, Any], validator: Any) -> Iterable[str]:
         elif error.validator == "required":
             yield f"{where or 'top level'}: {error.message}"
         elif error.validator == "anyOf":
-            reasons = "; or ".join(dict.fromkeys(sub.message for sub in error.context))
+            reasons = "; or ".join(dict.fromkeys(map(_reason, error.context)))
             yield f"{where}: {error.instance!r} is not allowed: {reasons}"
         else:
             yield f"{where or 'top level'}: {error.message}"
 
 
-def _infinite(value: Any, where: tuple[str | int, ...]) -> Iterable[str]:
-    """A line for each number below ``value`` that is infinite or not a number."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield f"{_path(where)}: {value!r} is not allowed; give a finite number"
-    elif isinstance(value, Mapping):
-        for key, part in value.items():
-            yield from _infinite(part, (*where, key))
-    elif isinstance(value, list | tuple):
-        for index, part in enumerate(value):
-            yield from _infinite(part, (*where, index))
+def _unique(_, wanted: bool, instance: Any, __) -> Iterable[Any]:
+    from jsonschema import ValidationError
+
+    if wanted and isinstance(instance, list) and len({repr(item) for item in instance}) < len(instance):
+        yield ValidationError(f"{instance!r} has non-unique elements")
 
 
-def _path(parts: Iterable[str | int]) -> str:
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts)
-    return text.removeprefix(".")
+def _reason(error: Any) -> str:
+    """Why one of several alternatives does not hold, with the key below theirs that is to blame."""
+    where = values.path(error.relative_path)
+    return f"{where}: {error.message}" if where else error.message
 
 
-def _included(path: str, validator: Any, errors: list[str]) -> dict[str, Any]:
+def _included(path: str, schema: Mapping[str, Any], errors: list[str]) -> dict[str, Any]:
     """The configuration file that an index names; what is wrong with it goes into ``errors``."""
     try:
-        part = _read(path)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+        part, found = _checked(reading.read(paths.expanded(path)), schema)
+    except reading.KeysError as error:
+        errors += [f"{path}: {line}" for line in error.errors]
+        return TOP
+    except (OSError, ValueError) as error:
         errors.append(f"grids: {path!r} cannot be read: {error}; give paths as seen from where snakemake is called")
         return TOP
-    found = list(_schema_errors(part, validator))
     if not found and "grids" in part:
         found = ["grids: an included file may not include others"]
     elif not found and "grid" not in part:
         found = ["grid: is needed in an included file"]
     errors += [f"{path}: {error}" for error in found]
     return TOP if found else TOP | part
+
+
+def _expand_paths(config: dict[str, Any]) -> Iterable[str]:
+    """Replace ``~`` and variables in the paths of ``config``."""
+    places = [("data_root", config, "data_root")]
+    for name, declared in config["datasets"].items():
+        places += [(f"datasets.{name}.{key}", declared, key) for key in ("npz", "folder") if key in declared]
+    for where, mapping, key in places:
+        try:
+            mapping[key] = paths.expanded(mapping[key])
+        except ValueError as error:
+            yield f"{where}: {error}"
 
 
 def _take_over(part: Mapping[str, Any], config: dict[str, Any]) -> Iterable[str]:
@@ -250,6 +308,7 @@ def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterab
     if missing:
         yield f": needs {', '.join(missing)}, here or in defaults"
         return
+    yield from _held_out_errors(entry)
     tables = {
         "dataset": [*datasets.BUILTIN, *config["datasets"]],
         "model": [*models.FACTORIES, *config["models"]],
@@ -292,6 +351,21 @@ def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterab
         yield f".maps{error}"
 
 
+def _held_out_errors(entry: Mapping[str, Any]) -> Iterable[str]:
+    """A held-out part that is empty, or leaves too little, where a data set's size is known before it is read."""
+    for dataset in _listed(entry["dataset"]):
+        if dataset in datasets.TRAINING:
+            n, n_classes = datasets.TRAINING[dataset]
+            held = noise.n_held_out(n, entry["validation"])
+            if entry["validation"] and not held:
+                yield f".validation: {entry['validation']!r} holds out none of {n:,} examples of {dataset}; 0 says so"
+            elif n - held < n_classes:
+                yield (
+                    f".validation: {entry['validation']!r} leaves {n - held} of {n:,} training examples of {dataset}, "
+                    f"fewer than its {n_classes} classes; hold out less"
+                )
+
+
 def _epoch_errors(entry: Mapping[str, Any], kept: set[int]) -> Iterable[str]:
     training = entry["training"]
     late = [epoch for epoch in sorted(kept) if epoch > training["epochs"]]
@@ -312,7 +386,8 @@ def _exclude_errors(exclude: list[Mapping[str, Any]], entries: list[dict]) -> It
 def _points(entry: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
     axes = [_listed(entry["dataset"]), _listed(entry["model"]), _listed(entry["noise"]), entry["levels"]]
     for dataset, model, kind, level in itertools.product(*axes):
-        yield {"dataset": dataset, "model": model, "noise": kind, "level": float(level)}
+        # Minus zero is zero, in the names of folders too.
+        yield {"dataset": dataset, "model": model, "noise": kind, "level": float(level) + 0.0}
 
 
 def _matches(point: Mapping[str, Any], rule: Mapping[str, Any]) -> bool:

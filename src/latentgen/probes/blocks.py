@@ -18,6 +18,7 @@ def probe_block(
     family: Mapping[str, Mapping[str, Any]],
     kept: str | os.PathLike | None,
     dumps: str | os.PathLike | None = None,
+    needed: bool = False,
 ) -> pa.Table:
     """Rows of `latentgen.tables.PROBES` for all checkpoints of a block, empty when training stopped before it.
 
@@ -26,6 +27,7 @@ def probe_block(
     family : settings of the probes, by name
     kept : see `latentgen.blocks.complete`
     dumps : folder that `latentgen.activations.dumps.dump_block` wrote, to read activations from instead of computing
+    needed : raise ``ValueError`` when there are checkpoints and no probe fits any layer of them
     """
     pieces = {}
     for checkpoint in cell.checkpoints(block):
@@ -42,7 +44,11 @@ def probe_block(
             names = wanted[checkpoint]
             yield {Piece(checkpoint, name): [row for row in rows if row["probe"] == name] for name in names}
 
-    return blocks.complete(kept, tables.PROBES, pieces, compute)
+    table = blocks.complete(kept, tables.PROBES, pieces, compute)
+    if needed and pieces and not len(table):
+        widest = ", ".join(f"probes.{name}.max_features: {probe.get('max_features')}" for name, probe in family.items())
+        raise ValueError(f"{widest}: every layer of the model is wider, and the grid has no other probe; raise it")
+    return table
 
 
 def _compute(

@@ -1,5 +1,6 @@
 """Kinds of probe that a configuration may name, and their settings. Imports nothing that computes."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -38,6 +39,13 @@ KINDS: dict[str, tuple[str, dict[str, Any]]] = {
     "qda": ("moments", {"shrinkage": 0.1, "max_features": 512}),
     "knn": ("neighbours", {"n_neighbors": 5}),
 }
+
+#: Most epochs of a fit, and most examples of a batch.
+MOST = 10_000_000
+
+#: Settings that are numbers, and those of them that are whole ones.
+WHOLE = ("n_axes", "max_features", "epochs", "batch_size", "random_state", "n_neighbors")
+NUMBERS = (*WHOLE, "variance", "l2", "tol", "learning_rate", "shrinkage")
 
 
 def errors(probe: Mapping[str, Any]) -> Iterable[str]:
@@ -83,10 +91,10 @@ def redrawn(fit_labels: str) -> tuple[str, float] | None:
     """
     if fit_labels in ("given", "true"):
         return None
-    kind, _, level = fit_labels.rpartition("-")
-    if kind not in noise.KINDS or not 0 <= float(level) <= 1:
+    found = re.fullmatch(rf"({'|'.join(noise.KINDS)})-([0-9.]+(?:[eE]-?[0-9]+)?)", fit_labels)
+    if found is None or not 0 <= float(found[2]) <= 1:
         raise ValueError(f"no noise kind and level: {fit_labels!r}")
-    return kind, float(level)
+    return found[1], float(found[2])
 
 
 def _common(settings: Mapping[str, Any]) -> Iterable[str]:
@@ -117,16 +125,16 @@ def _masc(settings: Mapping[str, Any]) -> Iterable[str]:
     variance, n_axes = settings["variance"], settings["n_axes"]
     if not _number(variance) or not 0 < variance <= 1:
         yield f".variance: {variance!r} is no fraction of variance; allowed: above 0, up to 1"
-    if n_axes is not None and (not isinstance(n_axes, int) or n_axes < 1):
+    if n_axes is not None and not _whole(n_axes):
         yield f".n_axes: {n_axes!r} is no number of axes; allowed: 1 and more, or null"
 
 
 def _logistic(settings: Mapping[str, Any]) -> Iterable[str]:
     for key in ("epochs", "batch_size"):
-        if not isinstance(settings[key], int) or settings[key] < 1:
-            yield f".{key}: {settings[key]!r}; allowed: whole numbers from 1"
-    if not isinstance(settings["random_state"], int) or settings["random_state"] < 0:
-        yield f".random_state: {settings['random_state']!r}; allowed: whole numbers from 0"
+        if not _whole(settings[key]) or settings[key] > MOST:
+            yield f".{key}: {settings[key]!r}; allowed: whole numbers from 1 to {MOST:,}"
+    if not _whole(settings["random_state"], first=0) or settings["random_state"] >= 2**32:
+        yield f".random_state: {settings['random_state']!r}; allowed: whole numbers from 0, below 2**32"
     if not _number(settings["learning_rate"]) or settings["learning_rate"] <= 0:
         yield f".learning_rate: {settings['learning_rate']!r}; allowed: above 0"
     solver, l2, tol = settings["solver"], settings["l2"], settings["tol"]
@@ -152,5 +160,5 @@ def _neighbours(settings: Mapping[str, Any]) -> Iterable[str]:
         yield f".n_neighbors: {settings['n_neighbors']!r}; allowed: whole numbers from 1"
 
 
-def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _whole(value: Any, first: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= first
