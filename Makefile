@@ -1,14 +1,15 @@
 # Needs make, a POSIX shell and Python 3.11 or newer; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help env quickstart test lint unlock clean
+.PHONY: help env quickstart test test-fast test-all lint unlock clean
 
 # Jobs call `python`, so the environment comes first on PATH for everything below.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 bin := .venv/bin
+pytest := $(bin)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 help:  ## list these targets
-	@sed -n 's/^\([a-z]*\):[^#]*## */  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):[^#]*## */  make \1|/p' Makefile | awk -F'|' '{ printf "%-18s %s\n", $$1, $$2 }'
 
 env:  ## make or repair .venv from envs/requirements.txt
 	@PYTHON="$(PYTHON)" sh envs/make_env.sh
@@ -26,8 +27,14 @@ quickstart: env  ## run the default grid, then name the figures and the report
 	@if [ -e results/tables/headline.txt ]; then cat results/tables/headline.txt; echo; fi
 	@for file in results/figures/*.pdf results/report.html; do if [ -e "$$file" ]; then echo "$$file"; fi; done
 
-test: lint  ## check the code's form, then run every test
-	@$(bin)/pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+test: lint  ## check the code's form, then run the tests but those that take long and rarely break
+	@$(pytest) -m "not exhaustive"
+
+test-fast: env  ## run the tests that take no Snakemake and seconds at most
+	@$(pytest) -m "not workflow and not slow"
+
+test-all: lint  ## check the code's form, then run every test
+	@$(pytest)
 
 lint: env  ## ruff, snakefmt and Snakemake's own lint
 	@$(bin)/ruff check .

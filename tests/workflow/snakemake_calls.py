@@ -45,6 +45,14 @@ def run(folder, *arguments, config=None, check=True):
     return done
 
 
+def robustness(module, *arguments):
+    """What a command of `benchmarks.robustness` says; fails where it found a fault."""
+    call = [sys.executable, "-m", f"benchmarks.robustness.{module}", *arguments]
+    done = subprocess.run(call, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
 def planned(folder, *targets, config=None):
     """Jobs that a dry run plans, by rule, without the target rule."""
     text = run(folder, "--dry-run", *targets, config=config).stdout

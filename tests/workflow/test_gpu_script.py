@@ -117,6 +117,7 @@ def test_compiled_networks_and_streams(tmp_path):
     assert len(measured("streams", tmp_path)) == 0
 
 
+@pytest.mark.exhaustive
 def test_equal_runs_on_a_cpu_are_called_equal(tmp_path):
     rows = measured("determinism", tmp_path)
     assert (values(rows, "equal in one process") == 1).all() and (values(rows, "equal in two processes") == 1).all()
@@ -134,6 +135,7 @@ def test_probes_and_analyses(tmp_path):
         values(rows, "a checkpoint", analysis)
 
 
+@pytest.mark.exhaustive
 def test_the_workflow_twice(tmp_path):
     rows = measured("grid", tmp_path)
     equal = rows[rows["quantity"] == "equal files"]
@@ -142,6 +144,7 @@ def test_the_workflow_twice(tmp_path):
     assert (values(rows, ".*difference of values") == 0).all()
 
 
+@pytest.mark.exhaustive
 def test_jobs_beside_each_other_and_their_estimate(tmp_path):
     rows = measured("jobs", tmp_path)
     assert (values(rows, "jobs that waited") == 0).all() and (values(rows, "devices held") == 0).all()
