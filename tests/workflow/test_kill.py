@@ -5,7 +5,7 @@ import subprocess
 
 import psutil
 import pytest
-from snakemake_calls import command, environment, long_grid, run, until
+from snakemake_calls import command, environment, long_grid, robustness, run, until
 
 pytestmark = pytest.mark.workflow
 
@@ -73,3 +73,12 @@ def test_an_orphaned_training_is_waited_for_not_joined(undisturbed, tmp_path):
                 orphan.resume()
     assert second.wait(300) == 0
     assert same_results(undisturbed, tmp_path) == []
+
+
+def test_calls_that_are_ended_at_random_moments_end_equal():
+    assert robustness("kills", "--kills", "2", "--seed", "5").splitlines()[-1].startswith("2 kills")
+
+
+@pytest.mark.exhaustive
+def test_calls_that_are_ended_at_many_moments_end_equal():
+    assert robustness("kills", "--kills", "20", "--seed", "6").splitlines()[-1].startswith("20 kills")
