@@ -124,7 +124,7 @@ def test_points_are_dealt_to_all_kinds_and_drawn_once():
 
 def crashed(*arguments):
     """Every script of the workflow has been tried."""
-    said = robustness("crashes", "--ways", *crashes.WAYS, "--seed", "5", *arguments)
+    said = robustness("crashes", "--strict", "--ways", *crashes.WAYS, "--seed", "5", *arguments)
     lines = said.splitlines()
     scripts = {path.name for path in (ROOT / "workflow" / "scripts").glob("*.py")}
     assert {line.split()[0] for line in lines[:-1]} == scripts
