@@ -48,6 +48,8 @@ OPTIONAL = [
     f"{CELL}/dumps/0000-0003",
     "results/runs/digits/mlp_small/uniform-0.6/data0-model0/activations/epoch-0001/fc1.npy",
     "results/tables/published.txt",
+    "results/tables/layers.parquet",
+    "results/models.txt",
     "results/estimate.txt",
 ]
 #: A way to disturb a job, and the number of the call that it is disturbed at.
