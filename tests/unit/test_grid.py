@@ -78,7 +78,7 @@ def test_entries_override_key_by_key():
 
 def test_a_range_of_seeds_is_one_cell_of_many_runs():
     config = changed("defaults.data_seeds", ["0-2", 7])
-    config["defaults"]["model_seeds"] = ["0-1"]
+    config["defaults"] |= {"model_seeds": ["0-1"], "validation": 0.1}
     cells = [cell for cell in load(config).cells if cell.model == "mlp_small" and cell.level == 0.6]
     assert [cell.seeds for cell in cells] == ["data0-2-model0-1", "data7-model0-1"]
     assert [run.name for run in cells[0].runs] == [f"data{d}-model{m}" for d in range(3) for m in range(2)]
@@ -88,7 +88,7 @@ def test_a_range_of_seeds_is_one_cell_of_many_runs():
 
 def test_the_cell_of_a_run_is_the_one_that_a_search_through_all_runs_finds():
     config = changed("defaults.data_seeds", ["0-2", 7])
-    config["defaults"]["model_seeds"] = ["0-1", 5]
+    config["defaults"] |= {"model_seeds": ["0-1", 5], "validation": 0.1}
     config["grid"].append({"model": "mlp", "levels": [1e-05, 1], "model_seeds": "paired"})
     loaded = load(config)
     searched = [(cell, run) for cell in loaded.cells for run in cell.runs]
@@ -237,7 +237,7 @@ def test_entry_hash_sees_what_weights_depend_on_and_nothing_else():
         changed("defaults.saved_epochs", [0, 3]),
         changed("defaults.probes", {"masc": {"kind": "masc", "variance": 0.5}}),
         changed("defaults.levels", [0.0, 0.2]),
-        changed("defaults.data_seeds", [0, 1]),
+        changed("defaults.model_seeds", [0, 1]),
         changed("defaults.interventions", {"transfer": {}}),
     ]
     other = [

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 from latentgen import (
     activations,
@@ -20,6 +21,7 @@ from latentgen import (
     versions,
 )
 from latentgen.figures import catalogue
+from latentgen.grid import copies
 from latentgen.grid.asked import asked
 from latentgen.models import verdicts
 
@@ -51,6 +53,11 @@ try:
     GRID = grid.load(config, workflow.source_path("../schemas/config.schema.yaml"), CONFIGURATION_FILES)
 except grid.ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+# Once for a call; jobs plan again.
+if workflow.is_main_process:
+    for note in copies.notes(GRID.cells):
+        logger.warning(note)
 
 
 def is_there(path):

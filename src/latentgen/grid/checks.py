@@ -11,7 +11,7 @@ import yaml
 
 from latentgen import datasets, models, noise
 from latentgen.geometry import settings as geometry
-from latentgen.grid import code, limits, names, numbers, paths, reading, sources, spans, values
+from latentgen.grid import code, copies, limits, names, numbers, paths, reading, sources, spans, values
 from latentgen.grid.cells import PAIRED, Cell, Grid
 from latentgen.interventions import settings as interventions
 from latentgen.maps import settings as maps
@@ -114,14 +114,17 @@ def _load(config: Mapping[str, Any], schema: Mapping[str, Any], files: Sequence[
     _refuse(errors)
     used = {name for mine in entries.values() for entry in mine for name in _listed(entry["model"])}
     declared = {name: _declared_model(config["models"].get(name, {"factory": name})) for name in used}
-    cells: list[Cell] = []
+    expanded: dict[str, list[Cell]] = {}
     for where, part in parts.items():
         # An index may leave out points of the files that it names, but no file those of another.
         exclude = part["exclude"] + (config["exclude"] if where else [])
-        cells += [cell for entry in entries[where] for cell in _expand(entry, exclude, config, declared)]
+        for index, entry in enumerate(entries[where]):
+            expanded[f"{where}grid[{index}]"] = list(_expand(entry, exclude, config, declared))
         within = entries[where] if where else [entry for mine in entries.values() for entry in mine]
         errors += [f"{where}{error}" for error in _exclude_errors(part["exclude"], within)]
+    cells = list(itertools.chain.from_iterable(expanded.values()))
     errors += _duplicates(cells)
+    errors += copies.errors(expanded)
     errors += _ambiguous_probes(cells)
     errors += names.twins(cells)
     if not cells:
