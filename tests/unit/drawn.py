@@ -42,14 +42,24 @@ def panel(fig, level, row=0):
     return sorted(column, key=lambda ax: -ax.get_position().y0)[row]
 
 
+def lines(ax):
+    """Lines of a panel, less those of single runs, of which fewer than four are drawn beside their mean."""
+    return [line for line in ax.lines if line.get_label() != "_run"]
+
+
+def runs(ax):
+    """Lines and ticks of single runs."""
+    return [line for line in ax.lines if line.get_label() == "_run"]
+
+
 def points(ax, **properties):
     """{epoch: accuracy in %} of the lines of one panel whose properties, such as color, are those given.
 
     Triangles, which mark stops, are no part of a line.
     """
-    lines = [line for line in ax.lines if line.get_marker() != "v" or line.get_linestyle() != "None"]
-    lines = [line for line in lines if all(getattr(line, f"get_{k}")() == v for k, v in properties.items())]
-    return {x: y for line in lines for x, y in line.get_xydata()}
+    shown = [line for line in lines(ax) if line.get_marker() != "v" or line.get_linestyle() != "None"]
+    shown = [line for line in shown if all(getattr(line, f"get_{k}")() == v for k, v in properties.items())]
+    return {x: y for line in shown for x, y in line.get_xydata()}
 
 
 def legends(fig):

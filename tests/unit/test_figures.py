@@ -67,7 +67,7 @@ def test_only_accuracies_count(results, name):
 def test_every_figure_states_what_it_shows(results, name):
     fig, table = figures.draw(name, results)
     text = drawn.footer(fig)
-    for phrase in ["n = 3 data seeds", "95 % Student t interval", "given", "labels", "Epoch 0"]:
+    for phrase in ["n = 3 data seeds", "thin lines: the runs, too few for an interval", "given", "labels", "Epoch 0"]:
         assert phrase in text
     assert ("percentage points" in text) == ("paired" in text) == (name in ("fig3", "fig5", "fig14"))
     assert "chance" in text or name in ("fig3", "fig5")

@@ -58,7 +58,7 @@ def own(results, **point):
 
 def marks(ax, **properties):
     """Points of the lines of a panel that have markers and these properties, as {x: y}."""
-    lines = [line for line in ax.lines if line.get_marker() not in ("None", "")]
+    lines = [line for line in drawn.lines(ax) if line.get_marker() not in ("None", "")]
     lines = [line for line in lines if all(getattr(line, f"get_{k}")() == v for k, v in properties.items())]
     return [(x, y) for line in lines for x, y in line.get_xydata() if np.isfinite(y)]
 
@@ -164,7 +164,7 @@ def test_marks_are_the_table(results, name):
             np.testing.assert_allclose([y for _, y in found], 100 * rows["mean"])
     for at, line in (("end", ":"), ("best epoch", "--")):
         row = drawn.chosen(points, series="model", at=at)
-        heights = [line.get_ydata()[0] for line in ax.lines if list(line.get_xdata()) == [0, 1]]
+        heights = [line.get_ydata()[0] for line in drawn.lines(ax) if list(line.get_xdata()) == [0, 1]]
         assert any(abs(height - 100 * row["mean"].item()) < 1e-9 for height in heights), line
 
 
@@ -174,7 +174,7 @@ def test_a_probe_that_skips_a_layer_is_not_joined_across_it(results):
     assert len(drawn.chosen(table, series="velpic", model="mlp", level=0.6, at="end")) == 4
     ax = titled(fig, 0.6)[0]
     colour = style.series_style(1)["color"]
-    (line,) = [line for line in ax.lines if line.get_color() == colour and line.get_markerfacecolor() == colour]
+    (line,) = [line for line in drawn.lines(ax) if line.get_color() == colour and line.get_markerfacecolor() == colour]
     assert np.isnan(line.get_ydata()).tolist() == [False, False, True, False, False]
 
 
@@ -232,7 +232,7 @@ def test_figure_15_draws_oracles_hollow_and_lines_at_early_stopping(held_out):
     oracle = points["choice"] == "oracle"
     np.testing.assert_allclose(sorted(x for x, _ in hollow), sorted(100 * points["mean"][oracle]))
     np.testing.assert_allclose(sorted(x for x, _ in filled), sorted(100 * points["mean"][~oracle]))
-    lines = [line for line in ax.lines if list(line.get_ydata()) == [0, 1]]
+    lines = [line for line in drawn.lines(ax) if list(line.get_ydata()) == [0, 1]]
     stopped = drawn.chosen(points, quantity="model_best_epoch").set_index("choice")["mean"]
     for choice, dashed in (("oracle", True), ("validation", False)):
         (line,) = [line for line in lines if line.is_dashed() == dashed]
@@ -269,7 +269,13 @@ def test_figure_15_is_drawn_of_a_grid_without_interventions_and_held_out_labels(
 def test_every_figure_states_what_it_shows(results, name):
     fig, table = figures.draw(name, results)
     text = drawn.footer(fig)
-    for phrase in ["n = 3 data seeds", "95 % Student t interval", "given (noisy) labels", "true labels", "oracle"]:
+    for phrase in [
+        "n = 3 data seeds",
+        ": the runs, too few for an interval",
+        "given (noisy) labels",
+        "true labels",
+        "oracle",
+    ]:
         assert phrase in text
     assert "Model seeds of a data seed are averaged first." in text and "Each panel has an axis of its own" in text
     assert fig.get_size_inches()[0] <= 7.0 + 1e-9

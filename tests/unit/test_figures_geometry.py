@@ -28,6 +28,11 @@ def results():
 
 
 @pytest.fixture(scope="module")
+def four():
+    return frames.geometry_results(data_seeds=range(4), schedule=SCHEDULE)
+
+
+@pytest.fixture(scope="module")
 def made(results):
     return {name: figures.draw(name, results) for name in NAMES}
 
@@ -73,13 +78,17 @@ def column(fig, top):
 def line_of(ax, view):
     """{x: y} of the line of a view."""
     colour = to_hex(views.LOOKS[view]["color"])
-    lines = [line for line in ax.lines if to_hex(line.get_color()) == colour and line.get_marker() not in ("v", "None")]
+    lines = [
+        line
+        for line in drawn.lines(ax)
+        if to_hex(line.get_color()) == colour and line.get_marker() not in ("v", "None")
+    ]
     return {x: y for line in lines for x, y in line.get_xydata() if np.isfinite(y)}
 
 
 def marks(ax, *, hollow=None, marker=None):
     """(x, y) of marks without a line."""
-    lines = [line for line in ax.lines if line.get_linestyle() == "None" and line.get_marker() != "None"]
+    lines = [line for line in drawn.lines(ax) if line.get_linestyle() == "None" and line.get_marker() != "None"]
     lines = [line for line in lines if marker is None or line.get_marker() == marker]
     lines = [line for line in lines if hollow is None or (line.get_markerfacecolor() in ("white", "none")) == hollow]
     return sorted((x, y) for line in lines for x, y in line.get_xydata())
@@ -178,7 +187,7 @@ def test_figure_16_draws_the_table_in_order_of_depth(made):
                 of_view = drawn.chosen(points, metric=metric, view=view)
                 assert line_of(ax, view) == pytest.approx(dict(zip(of_view["depth"], of_view["mean"], strict=True)))
                 assert list(of_view["layer"]) == layers
-            flat = [line.get_ydata()[0] for line in ax.lines if line.get_color() == views.UNSTRUCTURED["color"]]
+            flat = [line.get_ydata()[0] for line in drawn.lines(ax) if line.get_color() == views.UNSTRUCTURED["color"]]
             assert flat == ([pytest.approx(0.1)] if metric == "capacity" else [])
 
 
@@ -229,7 +238,7 @@ def test_figure_17_draws_the_table_and_marks_best_epochs(results, made):
                 for view in VIEWS:
                     of_view = drawn.chosen(points, metric=metric, view=view)
                     assert line_of(ax, view) == pytest.approx(dict(zip(of_view["epoch"], of_view["mean"], strict=True)))
-                upright = [line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1]]
+                upright = [line.get_xdata()[0] for line in drawn.lines(ax) if list(line.get_ydata()) == [0, 1]]
                 assert upright == sorted({min(best), max(best)})
 
 
@@ -327,8 +336,10 @@ def test_figure_18_has_bars_equality_and_2_over_m(made):
             ends = [row[at] - 1.96 * row[error], row[at] + 1.96 * row[error]]
             bar = [[x, row[fixed]] if at == "measured" else [row[fixed], x] for x in ends]
             assert np.isclose(drawn_bars, bar).all((1, 2)).any()
-    assert any(np.array_equal(line.get_xdata(), line.get_ydata()) and len(line.get_xdata()) == 2 for line in ax.lines)
-    dashed = [line for line in ax.lines if line.get_color() == views.UNSTRUCTURED["color"]]
+    assert any(
+        np.array_equal(line.get_xdata(), line.get_ydata()) and len(line.get_xdata()) == 2 for line in drawn.lines(ax)
+    )
+    dashed = [line for line in drawn.lines(ax) if line.get_color() == views.UNSTRUCTURED["color"]]
     assert sorted(0.1 in np.round(line.get_xdata(), 12) for line in dashed) == [False, True]
     assert ax.get_xlim() == ax.get_ylim() and ax.get_xscale() == ax.get_yscale() == "log"
 
@@ -435,14 +446,17 @@ def test_figure_19_correlates_within_runs(results, made, view):
         wanted = over_seeds(correlations)
         stated = [row[f"{prefix}spearman"], row[f"{prefix}low"], row[f"{prefix}high"]]
         np.testing.assert_allclose(stated, wanted)
-        text = f"{word}: ρ = {wanted[0]:.2f} ± {wanted[2] - wanted[0]:.2f}".replace("-", "−")
+        # Three data seeds are too few for an interval, which the table has nevertheless.
+        text = f"{word}: ρ = {wanted[0]:.2f}".replace("-", "−")
         assert text in ax.get_title().split("\n")
     assert (row["n"], row["n_points"]) == (3, len(found))
 
 
-def test_figure_19_prints_no_interval_of_two_data_seeds(made):
-    three, _ = made["fig19"]
-    assert "fewer than 3 data seeds" not in drawn.footer(three)
+def test_figure_19_prints_no_interval_of_two_data_seeds(four):
+    fig, table = figures.draw("fig19", four)
+    row = drawn.chosen(table, level=0.6, panel="gap, permuted").iloc[0]
+    text = f"all: ρ = {row['spearman']:.2f} ± {row['high'] - row['spearman']:.2f}".replace("-", "−")
+    assert text in latent_panels(fig, 0.6)[2].get_title() and "fewer than 4 data seeds" not in drawn.footer(fig)
     two = frames.geometry_results(data_seeds=(0, 1), schedule=SCHEDULE)
     fig, table = figures.draw("fig19", two)
     for level in (0.0, 0.6):
@@ -451,21 +465,21 @@ def test_figure_19_prints_no_interval_of_two_data_seeds(made):
             row = drawn.chosen(table, level=level, panel=panel).iloc[0]
             assert f"ρ = {row['spearman']:.2f}".replace("-", "−") in title and "±" not in title
     text = drawn.footer(fig)
-    assert "mean over data seeds, without interval (fewer than 3 data seeds with ρ)" in text and "±" not in text
+    assert "mean over data seeds, without interval (fewer than 4 data seeds with ρ)" in text and "±" not in text
     # The table has the intervals nevertheless.
     assert table[["low", "high"]].notna().all(axis=None) and (table["high"] - table["spearman"]).max() > 2
 
 
-def test_figure_19_counts_the_data_seeds_that_have_a_correlation(results):
+def test_figure_19_counts_the_data_seeds_that_have_a_correlation(four):
     # Of one data seed nothing is measured after the second epoch, so that it has no correlation of its own.
-    short = (results.probes["data_seed"] == 2) & (results.probes["epoch"] > 1) & (results.probes["level"] == 0.6)
-    fig, table = figures.draw("fig19", replace(results, probes=results.probes[~short]))
+    short = (four.probes["data_seed"] == 2) & (four.probes["epoch"] > 1) & (four.probes["level"] == 0.6)
+    fig, table = figures.draw("fig19", replace(four, probes=four.probes[~short]))
     each, best, permuted, restored = latent_panels(fig, 0.6)
-    assert set(drawn.chosen(table, level=0.6)["n"]) == {3}
+    assert set(drawn.chosen(table, level=0.6)["n"]) == {4}
     assert "all: ρ = " in permuted.get_title() and not any("±" in ax.get_title() for ax in (best, permuted, restored))
     # Layers make enough marks of two epochs.
     assert "±" in each.get_title() and all("±" in ax.get_title() for ax in latent_panels(fig, 0.0))
-    assert "interval (±; left out where fewer than 3 data seeds have ρ)" in drawn.footer(fig)
+    assert "interval (±; left out where fewer than 4 data seeds have ρ)" in drawn.footer(fig)
 
 
 def test_figure_19_leaves_out_the_input_and_views_that_are_empty(made):
@@ -512,7 +526,8 @@ def test_every_figure_states_what_it_shows(made, name):
         "Not drawn, some class having fewer than two examples: permuted and restored at corruption 0.",
     ]:
         assert phrase in text
-    assert ("95 % Student t interval" in text) == ("oracle" in text) == (name != "fig18")
+    assert ("oracle" in text) == (name != "fig18")
+    assert ("thin lines: the runs, too few for an interval" in text) == (name in ("fig16", "fig17"))
     assert ("1.96 standard errors within a run" in text) == (name == "fig18")
     assert ("fitted on the given (noisy) labels" in text) == (name == "fig19")
     assert views.UNSTRUCTURED_LABEL in drawn.legends(fig)[0][1]

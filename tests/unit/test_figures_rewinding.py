@@ -174,7 +174,7 @@ def test_the_ring_is_at_the_best_proper_set_in_every_view(results, draw):
         assert (ring.epoch, ring.layer) == (epoch, layers[place])
         rings[kind] = ring.epoch, ring.layer
         epochs = sorted(set(cells["epoch"]))
-        at = {tuple(line.get_xydata()[0]) for line in ax.lines if line.get_marker() == "o"}
+        at = {tuple(line.get_xydata()[0]) for line in drawn.lines(ax) if line.get_marker() == "o"}
         assert at == {(epochs.index(epoch), place)}
         assert f"ring {100 * ring.mean:.1f}" in ax.get_title()
         whole = {row.layer for row in cells.itertuples() if row.whole}
@@ -216,7 +216,7 @@ def test_networks_at_their_end_and_best_are_marked(results, draw, name):
     (ax,) = maps(fig, 0.6, ["one layer" if name == "fig20" else "restored"])
     stopped = f"early stopping {100 * model.loc['oracle', 'mean']:.1f}\xa0%"
     assert (stopped in ax.get_title()) == (name == "fig20")
-    (line,) = [line for line in ax.lines if line.get_marker() == "|"]
+    (line,) = [line for line in drawn.lines(ax) if line.get_marker() == "|"]
     saved = sorted(set(chosen(table, weights="saved", **CELL)["epoch"]))
     np.testing.assert_allclose(line.get_xdata(), np.interp([min(epochs), max(epochs)], saved, range(len(saved))))
 
@@ -249,7 +249,7 @@ def test_there_is_no_ring_where_the_last_epoch_is_best(small, name):
     titles = [ax.get_title().split("\n") for ax in fig.axes if ax.images and ax.get_title()]
     assert len(titles) == (3 if name == "fig20" else 4) and not table["best"].any()
     assert all(title[2].split(", ")[0] == "nothing gained" for title in titles)
-    assert not any(line.get_marker() == "o" for ax in fig.axes for line in ax.lines)
+    assert not any(line.get_marker() == "o" for ax in fig.axes for line in drawn.lines(ax))
     ((_, labels),) = drawn.legends(fig)
     assert not any("best test accuracy" in label for label in labels) and drawn.overlaps(fig) == []
     fig, table = figures.draw(name, replace(small, rewind=nothing.assign(value=nothing["value"].mask(gained, 0.99))))
@@ -337,7 +337,7 @@ def test_initial_and_redrawn_layers_and_what_stands_beside(results, draw):
     lines = lines[lines["layer"].isna()]
     assert len(lines) == 2 * 3 + 1
     for ax in maps(fig, 0.6, [*rewinds.KINDS.values(), "one layer, initial weights"]):
-        at = sorted(line.get_xdata()[0] for line in ax.lines if list(line.get_ydata()) == [0, 1])
+        at = sorted(line.get_xdata()[0] for line in drawn.lines(ax) if list(line.get_ydata()) == [0, 1])
         assert [x for x in at if x > 10] == pytest.approx(sorted(100 * lines["mean"]))
         assert 10.0 in at
     assert ax.get_xlim()[0] < 10
@@ -352,7 +352,7 @@ def test_oracles_are_hollow_and_colours_tell_ways_with_batch_norm(draw):
             face = "white" if choice == "oracle" else colour
             (line,) = [
                 line
-                for line in ax.lines
+                for line in drawn.lines(ax)
                 if (line.get_color(), line.get_markerfacecolor(), line.get_linestyle()) == (colour, face, "None")
             ]
             rows = chosen(table, series=kind, choice=choice, batch_norm=way, at="best epoch", **CELL)
@@ -398,7 +398,9 @@ def test_lines_have_colours_of_their_way_where_there_are_several(results, draw):
                 look = looks[choice] | ({"color": rewinds.LOOKS[way]} if len(ways) > 1 else {})
                 wanted = Line2D([], [], **look)
                 x = pytest.approx(100 * own["mean"].iloc[0])
-                alike = [line for line in ax.lines if list(line.get_ydata()) == [0, 1] and line.get_xdata()[0] == x]
+                alike = [
+                    line for line in drawn.lines(ax) if list(line.get_ydata()) == [0, 1] and line.get_xdata()[0] == x
+                ]
                 styles = [(line.get_color(), line.get_linestyle(), line.get_linewidth()) for line in alike]
                 assert (wanted.get_color(), wanted.get_linestyle(), wanted.get_linewidth()) in styles
     sentence = "Networks of each way have lines of its colour."
@@ -469,7 +471,7 @@ def test_figure_15_holds_rewinding_against_none_and_all_layers_of_the_same_table
 def test_every_figure_states_what_it_shows(draw, name):
     fig, table = draw(name)
     text = drawn.footer(fig)
-    for phrase in ["n = 3 data seeds", "95 % Student t interval", "true label", "oracle", "early stopping", "(top)"]:
+    for phrase in ["n = 3 data seeds", "interval", "true label", "oracle", "early stopping", "(top)"]:
         assert phrase in text
     assert "Model seeds of a data seed are averaged first." in text and "mean over 2 draws" in text
     assert fig.get_size_inches()[0] <= 7.0 + 1e-9
@@ -575,7 +577,7 @@ def test_maps_of_one_layer_are_the_network_over_the_epochs(single, name, alone):
     top = [ax for ax in fig.axes if ax.get_title().startswith("corruption 0.6,")][: 3 if name == "fig20" else 4]
     assert all("nothing gained" in ax.get_title() for ax in top)
     assert all(image.get_array().shape[0] == 1 for ax in top for image in ax.images)
-    assert not any(line.get_color() == "white" or line.get_marker() == "o" for ax in top for line in ax.lines)
+    assert not any(line.get_color() == "white" or line.get_marker() == "o" for ax in top for line in drawn.lines(ax))
     assert drawn.overlaps(fig) == []
 
 
@@ -592,7 +594,7 @@ def test_figure_22_of_one_layer_has_lines_alone(single, alone):
     panels_of = [ax for ax in fig.axes if ax.get_title().startswith("corruption 0.6,")]
     assert len(panels_of) == (3 if alone else 7)
     for ax in panels_of[:3]:
-        at = [line.get_xdata()[0] for line in ax.lines if line.get_marker() == "None"]
+        at = [line.get_xdata()[0] for line in drawn.lines(ax) if line.get_marker() == "None"]
         chance = [] if alone else [10.0]
         assert sorted(at) == pytest.approx(sorted([*(100 * rows["mean"]), *chance]))
         assert len(ax.lines) == len(at) and not ax.get_yticks().size

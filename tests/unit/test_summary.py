@@ -79,6 +79,22 @@ def test_over_seeds_of_one_seed_has_null_bounds():
     assert (result["n"], result["n_runs"]) == (1, 2)
 
 
+def test_over_seeds_names_the_data_seeds_that_are_too_few_for_an_interval():
+    """In their order, whatever that of the rows is; model seeds of each averaged."""
+    values = {1: {7: 0.1}, 2: {9: 0.3, 4: 0.2}, 3: {5: 0.6, 3: 0.5, 8: 0.4}, 4: {0: 0.1, 1: 0.2, 2: 0.3, 3: 0.4}}
+    rows = [
+        (seed, own, epoch, value + 0.01 * own)
+        for epoch, of in values.items()
+        for seed, value in of.items()
+        for own in (0, 2)
+    ]
+    table = summary.over_seeds(curve(rows), [*summary.GRID_POINT, "epoch"]).set_index("epoch")
+    assert list(table["n"]) == [1, 2, 3, 4] and summary.FEWEST == 4
+    none = float("nan")
+    wanted = [[none] * 3, [0.21, 0.31, none], [0.51, 0.61, 0.41], [none] * 3]
+    np.testing.assert_allclose(table[summary.RUNS].to_numpy(), wanted)
+
+
 @pytest.mark.parametrize("function", [summary.over_seeds, summary.carry_forward])
 def test_nulls_and_duplicates_are_refused(function):
     with pytest.raises(ValueError, match="no value at .*'data_seed': 1"):

@@ -239,7 +239,7 @@ def test_relabelling_by_hand(small):
         np.testing.assert_allclose(row[["mean", "low", "high"]].astype(float), wanted[:3], atol=1e-12, err_msg=quantity)
         assert (row["epoch"], row["layer"], row["fit_labels"]) == (epoch, "layer1", "given")
     text = summary.headline_text(table)
-    assert "relabelled by masc, layer1 (75.0 % right)  70.0+/-63.5" in text
+    assert "relabelled by masc, layer1 (75.0 % right)  75.0/65.0" in text
     # The probe itself has one line in each block still.
     assert sum(line.split()[3:4] == ["masc"] or line.split()[2:3] == ["masc"] for line in text.splitlines()) == 2
 
@@ -302,19 +302,21 @@ def test_headline_text_states_what_the_table_holds(small):
     text = summary.headline_text(summary.headline(*small))
     lines = text.splitlines()
     assert lines[0] == "digits / mlp, uniform noise, 2 data seeds"
-    # Half widths of two values: t(0.975, 1) = 12.706 times half their distance.
-    cells = [
-        "0.6",
-        "40.0+/-127.1",
-        "85.0+/-63.5",
-        "masc",
-        "75.0+/-190.6",
-        "layer0",
-        "35.0+/-127.1",
-        "+35.0+/-63.5",
-    ]
+    # Of two data seeds each stands for itself: their interval would be 12.706 times half their distance to either side.
+    cells = ["0.6", "50.0/30.0", "90.0/80.0", "masc", "90.0/60.0", "layer0", "45.0/25.0", "+40.0/+30.0"]
     assert lines[2].split() == cells
-    assert "* oracle" in text
+    assert "* oracle" in text and "where n is 2, too few for an interval" in text
+
+
+def test_headline_text_has_intervals_of_four_data_seeds(small):
+    probes, history = (
+        pd.concat([frame, frame.assign(data_seed=frame["data_seed"] + 2, value=frame["value"] + 0.01)])
+        for frame in small
+    )
+    text = summary.headline_text(summary.headline(probes, history))
+    final = summary.interval([0.5, 0.3, 0.51, 0.31])
+    assert text.splitlines()[2].split()[1] == f"{100 * final.mean:.1f}+/-{100 * (final.high - final.mean):.1f}"
+    assert "too few" not in text
 
 
 @pytest.mark.parametrize("validation", [False, True])
@@ -332,7 +334,7 @@ def test_headline_text_is_narrow_plain_ascii(validation):
 
 def test_headline_text_of_everything_is_narrow(everything):
     text = summary.headline_text(summary.headline(*everything))
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= 132 and "+/-" not in text[: text.index("Test accuracy")]
     # Both models, two levels, with and without held-out labels; only the second has two ways with batch norm.
     for sets in ("one layer", "first layers", "last layers"):
         assert text.count(f"rewound: {sets}") == 2 * 2 * (1 + 2)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latentgen.figures.results import Results
 
 #: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
-VERSION = 4
+VERSION = 5
 
 _HOMES = {
     **dict.fromkeys(["fig1", "fig2", "fig3", "fig4", "fig5"], "curves"),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from latentgen import summary
-from latentgen.summary import GRID_POINT, RUN
+from latentgen.summary import GRID_POINT, RUN, RUNS
 from latentgen.summary.portions import portions
 from latentgen.summary.selection import where
 
@@ -14,7 +14,7 @@ PAIR = GRID_POINT[:3]
 
 #: Columns of the tables behind the figures, after those of the grid point; each figure may add its own after ``depth``.
 CURVE = ["series", "layer", "depth"]
-STATISTICS = ["epoch", "mean", "low", "high", "n", "n_runs", "n_measured", "carried"]
+STATISTICS = ["epoch", "mean", "low", "high", "n", "n_runs", "n_measured", "carried", *RUNS]
 MEASURED = ["fit_labels", "split", "labels", "metric"]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, Locator, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-from latentgen.figures import style
+from latentgen.figures import spread, style
 
 #: Characters of a tick's label that fit between two panels.
 _LONGEST = 4
@@ -26,21 +26,21 @@ def held(low: float, high: float, bounds: pd.DataFrame, least: float) -> tuple[f
     return max(low - room, min(low, bounds["low"].min())), min(high + room, max(high, bounds["high"].max()))
 
 
-def limits(points: pd.DataFrame, marks: Sequence[float]) -> tuple[float, float]:
-    """Limits that hold ``marks``, and of the intervals of ``points`` what `held` says."""
-    low, high = held(min(marks), max(marks), points, 0.05 * abs(max(marks)))
+def limits(bounds: pd.DataFrame, marks: Sequence[float]) -> tuple[float, float]:
+    """Limits that hold ``marks``, and of the intervals with these ``bounds`` what `held` says."""
+    low, high = held(min(marks), max(marks), bounds, 0.05 * abs(max(marks)))
     margin = 0.06 * (high - low) + 0.01 * abs(high)
     return low - margin, high + margin
 
 
-def short_axis(points: pd.DataFrame, marks: Sequence[float], *, log: bool) -> Callable[[Axes], None]:
-    """Axis that holds ``marks``, a ``log`` one those that are positive, with labels that fit between two panels."""
+def short_axis(points: pd.DataFrame, marks: Sequence[float] = (), *, log: bool) -> Callable[[Axes], None]:
+    """Axis that holds means, runs and ``marks``, a ``log`` one the positive ones; its labels fit between two panels."""
+    bounds, marks = spread.bounds(points), [*spread.marks(points), *marks]
     if log:
-        bounds = points[["low", "high"]].astype(float)
         low, high = limits(np.log10(bounds.where(bounds > 0)), np.log10([mark for mark in marks if mark > 0]))
         low, high = 10 ** (low - 0.02), 10 ** (high + 0.02)
     else:
-        low, high = limits(points, marks)
+        low, high = limits(bounds, marks)
 
     def dress(ax: Axes) -> None:
         ax.set_yscale("log" if log else "linear")
@@ -78,9 +78,9 @@ def log_locator(low: float, high: float) -> LogLocator:
 
 
 def log_axis(points: pd.DataFrame, marks: Sequence[float] = ()) -> Callable[[Axes], None]:
-    """Logarithmic axis that holds the means and ``marks``, all positive, with ticks in powers of ten."""
-    means = np.log10([*points["mean"], *marks])
-    low, high = held(means.min(), means.max(), np.log10(points[["low", "high"]]), 0.15)
+    """Logarithmic axis that holds means, runs and ``marks``, all positive, with ticks in powers of ten."""
+    drawn = np.log10([*spread.marks(points), *marks])
+    low, high = held(drawn.min(), drawn.max(), np.log10(spread.bounds(points)), 0.15)
     margin = 0.06 * (high - low) + 0.03
     low, high = 10 ** (low - margin), 10 ** (high + margin)
 
@@ -98,10 +98,10 @@ def log_axis(points: pd.DataFrame, marks: Sequence[float] = ()) -> Callable[[Axe
 def symmetric_axis(points: pd.DataFrame) -> Callable[[Axes], None]:
     """Axis symmetric about zero, logarithmic but between its ticks beside zero, where it is linear.
 
-    It holds all means, and intervals up to three times the largest of them.
+    It holds all means and runs, and intervals up to three times the largest of them.
     """
-    largest = points["mean"].abs().max() or 1.0
-    bounds = points[["low", "high"]].abs().max(axis=None)
+    largest = spread.marks(points).abs().max() or 1.0
+    bounds = spread.bounds(points).abs().max(axis=None)
     limit = 1.3 * np.fmax(largest, np.minimum(3 * largest, bounds))
     exponent = int(np.floor(np.log10(largest)))
 

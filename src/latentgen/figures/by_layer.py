@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.figures import averages, layout, panels, style
+from latentgen.figures import averages, layout, panels, spread, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.foot import LINE
 from latentgen.figures.layered import HEIGHT, Curve, Measure
@@ -42,7 +42,8 @@ def draw(
     Parameters
     ----------
     table : behind the figure, with columns ``at`` ('best epoch' or 'last epoch'), ``choice``, ``first_epoch``,
-        ``last_epoch``, ``metric`` (names of measures), ``layer``, ``depth``, ``mean``, ``low``, ``high`` and ``n``
+        ``last_epoch``, ``metric`` (names of measures), ``layer``, ``depth``, ``mean``, ``low``, ``high``, ``n`` and
+        `latentgen.summary.RUNS`
     measures : by name, from the top down
     legend : handles
     """
@@ -109,9 +110,7 @@ def _fill(ax: Axes, panel: _Panel, width: float) -> None:
     count = len(panel.layers)
     for points, look, _ in panel.curves:
         points = points.set_index("layer").reindex(panel.layers)
-        ax.fill_between(
-            range(count), points["low"], points["high"], color=look["color"], alpha=0.13, linewidth=0, zorder=1
-        )
+        spread.along(ax, range(count), points, look)
         ax.plot(range(count), points["mean"], **panels.CURVE, **look)
     ax.set_xlim(-0.5, count - 0.5)
     # The last layer is always named, of the others as many as there is room for.

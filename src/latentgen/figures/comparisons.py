@@ -176,7 +176,7 @@ def _batch_norm_footer(table: pd.DataFrame, chance: bool) -> list[str]:
         *panels.seeds(table, paired=True),
     ]
     if table["n"].max() > 1:
-        text.append("Bands are drawn at the differences only.")
+        text.append("Bands or runs are drawn at the differences only.")
     text.append("Dotted: the model itself, with running statistics.")
     text.append("Grey line: chance; no difference." if chance else "Grey line: no difference.")
     return [*text, *panels.epochs(table)]

@@ -10,10 +10,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from latentgen.figures import axes, layout, panels, style
+from latentgen.figures import axes, layout, panels, spread, style
 from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
 from latentgen.figures.sweeps import by_size
+from latentgen.summary import FEWEST
 from latentgen.summary.descent import FEWEST_SEEDS, SWEEP
 
 _AT_END = {"color": "black", "marker": "o", "linestyle": "-"}
@@ -109,7 +110,8 @@ def _depth(row: pd.Series) -> str:
     changes = []
     for name, sign in (("drop", -1), ("rise", 1)):
         change = f"{100 * sign * row[name]:+.1f}".replace("-", "\N{MINUS SIGN}")
-        changes.append(f"{change} ± {100 * (row[f'{name}_high'] - row[name]):.1f}")
+        half = f" ± {100 * (row[f'{name}_high'] - row[name]):.1f}" if row["n"] >= FEWEST else ""
+        changes.append(change + half)
     return f"{'dip' if row['real'] else 'no clear dip'}: {', '.join(changes)}"
 
 
@@ -118,8 +120,8 @@ def _panel(ax: Axes, cell: _Cell) -> None:
     scale = 100 if accuracy else 1
     for measure, look in _PANELS[cell.panel][2].items():
         points = cell.points[cell.points["measure"] == measure]
-        x, low, high = points["parameters"], scale * points["low"], scale * points["high"]
-        ax.fill_between(x, low, high, color=look["color"], alpha=0.13, linewidth=0, zorder=1)
+        x = points["parameters"]
+        spread.along(ax, x, points, look, scale=scale)
         ax.plot(x, scale * points["mean"], **{**_CURVE, **look})
     dip = cell.points[cell.points["dip"].notna() & cell.points["real"].fillna(False)]
     ax.plot(dip["parameters"], scale * dip["mean"], **_RING)
@@ -131,9 +133,10 @@ def _panel(ax: Axes, cell: _Cell) -> None:
             ax.axvline(size, **look, zorder=1)
     if cell.panel == "radius":
         # Of a class whose centre all but vanishes with the axes it is far above the others.
-        axes.short_axis(cell.points, cell.points["mean"], log=True)(ax)
+        axes.short_axis(cell.points, log=True)(ax)
     else:
-        ax.set_ylim(layout.limits(cell.points) if accuracy else axes.limits(cell.points, cell.points["mean"]))
+        bounds, marks = spread.bounds(cell.points), spread.marks(cell.points)
+        ax.set_ylim(layout.limits(cell.points) if accuracy else axes.limits(bounds, marks))
         ax.yaxis.set_major_locator(MaxNLocator(5 if cell.panel == "test" else 3, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_locator(axes.log_locator(*ax.get_xlim()))
     ax.xaxis.set_minor_formatter(NullFormatter())
@@ -174,14 +177,15 @@ def _footer(table: pd.DataFrame, results: Results) -> list[str]:
         "test examples (true labels), at the last epoch of each run and, hollow, at the epoch that is best on them, an "
         "oracle: chosen on test data, among all epochs. Training accuracy: on the given (noisy) labels, which networks "
         "are trained on.",
-        *layout.seeds(table, "bands"),
+        *layout.seeds(table, "bands", "thin lines"),
     ]
     if table["real"].notna().any():
         text.append(
             "Dip: how final accuracy changes, in points, from the smaller of three networks to the middle one and from "
-            "there to the larger, with 95\xa0% t intervals (±). For each data seed the others choose the three, so "
-            "that choosing does not flatter the depth; choices share data, so intervals are approximate. Clear, and "
-            "ringed where the mean has it: accuracy falls and rises, and neither interval reaches 0."
+            f"there to the larger, with 95\xa0% t intervals (±, from {FEWEST} data seeds on). For each data seed the "
+            "others choose the three, so that choosing does not flatter the depth; choices share data, so intervals "
+            "are approximate. Clear, and ringed where the mean has it: accuracy falls and rises, and neither interval "
+            "reaches 0."
         )
     if table["real"].isna().any():
         text.append(f"Not tested: fewer than {FEWEST_SEEDS} data seeds with every network.")

@@ -12,15 +12,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from latentgen import summary
-from latentgen.figures import catalogue, layout, panels, style
+from latentgen.figures import catalogue, layout, panels, spread, style
 from latentgen.figures.averages import PAIR, layers
 from latentgen.figures.results import Results, probe_label
-from latentgen.summary import GRID_POINT, RUN
+from latentgen.summary import GRID_POINT, RUN, RUNS
 from latentgen.summary.selection import at_end, best, where
 
 #: Columns of the table behind the figures, after those of the grid point.
 COLUMNS = [
-    *["series", "layer", "depth", "at", "choice", "epoch", "mean", "low", "high", "n", "n_runs", "rank"],
+    *["series", "layer", "depth", "at", "choice", "epoch", "mean", "low", "high", "n", "n_runs", *RUNS, "rank"],
     *["fit_labels", "batch_norm", "split", "labels", "metric"],
 ]
 
@@ -197,7 +197,7 @@ def _figure(
                 lines.append(layout.Line(cells, height, above, below if last else 0.0))
     footer = [
         *footer,
-        *layout.seeds(table, "bars and bands"),
+        *layout.seeds(table, "bars and bands", "ticks and thin lines"),
         "Dotted: the model itself at the end; dashed: at its best epoch, found on test data in each run (an oracle).",
         *(["Grey line: chance."] if any(_guessed(cell.points, results.chance) for cell in _accuracies(lines)) else []),
         "Each panel has an axis of its own.",
@@ -213,7 +213,7 @@ def _panel(ax: Axes, cell: _Cell, looks: Mapping[str, _Look], chance: Mapping[st
     if cell.column == "mean":
         for at, look in _NETWORK.items():
             own = points[(points["series"] == "model") & (points["at"] == at)].iloc[0]
-            ax.axhspan(100 * own["low"], 100 * own["high"], color="black", alpha=0.08, linewidth=0, zorder=0)
+            spread.level(ax, own, "black")
             ax.axhline(100 * own["mean"], **look)
         if guessed := _guessed(points, chance):
             ax.axhline(guessed, **style.REFERENCE)
@@ -247,7 +247,7 @@ def _probe(
             ax.plot(x, points["rank"], linewidth=0.7, markersize=2.6, markeredgewidth=0, **shared)
         elif at == "end":
             line = look.get("linestyle", "-")
-            ax.vlines(x, 100 * points["low"], 100 * points["high"], color=look["color"], linewidth=0.5, zorder=2)
+            spread.across(ax, x, points, look["color"], width=0.5, upright=True)
             ax.plot(x, 100 * points["mean"], linewidth=0.6, markersize=3.0, markeredgewidth=0, linestyle=line, **shared)
         else:
             ax.plot(x, 100 * points["mean"], zorder=1.5, **{**_UNTRAINED, **shared})

@@ -15,15 +15,29 @@ from latentgen.figures.averages import PAIR
 from latentgen.figures.layered import Curve, Measure
 from latentgen.figures.results import Results
 from latentgen.figures.tidy import in_order, undefined_kept
-from latentgen.summary import GRID_POINT, RUN
+from latentgen.summary import GRID_POINT, RUN, RUNS
 
 #: Columns of the tables behind the figures, after those of the grid point.
 BY_LAYER = [
     *["at", "choice", "first_epoch", "last_epoch", "layer", "depth", "view", "metric", "mean", "low", "high"],
-    *["n", "n_runs", "error", "spread", "unstructured"],
+    *["n", "n_runs", *RUNS, "error", "spread", "unstructured"],
 ]
 OVER_TRAINING = [
-    *["layer", "depth", "view", "metric", "epoch", "mean", "low", "high", "n", "n_runs", "n_measured", "carried"],
+    *[
+        "layer",
+        "depth",
+        "view",
+        "metric",
+        "epoch",
+        "mean",
+        "low",
+        "high",
+        "n",
+        "n_runs",
+        "n_measured",
+        "carried",
+        *RUNS,
+    ],
     *["unstructured", *layered.BEST],
 ]
 
@@ -59,7 +73,7 @@ def _by_layer(results: Results) -> tuple[Figure, pd.DataFrame]:
         f"{_MEANT}; centre correlation: mean |cosine| between class centres before that.",
         views.GROUPED,
         *views.sizes(shown),
-        *layout.seeds(table, "bands"),
+        *layout.seeds(table, "bands", "thin lines"),
         f"Best epoch: {views.BEST_EPOCH}; last: the last measured one. Both share their axes.",
         *views.stability(shown),
         *views.missing(shown),
@@ -111,17 +125,17 @@ def _curves(points: pd.DataFrame) -> list[Curve]:
 
 
 def _axis(points: pd.DataFrame) -> Callable[[Axes], None]:
-    return axes.short_axis(points, points["mean"], log=False)
+    return axes.short_axis(points, log=False)
 
 
 def _log_axis(points: pd.DataFrame) -> Callable[[Axes], None]:
     """Where one class whose centre all but vanishes with the axes may be far above the others."""
-    return axes.short_axis(points, points["mean"], log=True)
+    return axes.short_axis(points, log=True)
 
 
 def _capacity_axis(points: pd.DataFrame) -> Callable[[Axes], None]:
     unstructured = points["unstructured"].mean()
-    axis = axes.short_axis(points, [*points["mean"], unstructured], log=True)
+    axis = axes.short_axis(points, [unstructured], log=True)
 
     def dress(ax: Axes) -> None:
         axis(ax)

@@ -11,7 +11,7 @@ from latentgen.figures import averages, layered, views
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results
 from latentgen.figures.tidy import in_order, undefined_kept
-from latentgen.summary import GRID_POINT, RUN
+from latentgen.summary import GRID_POINT, RUN, RUNS
 
 #: The layer that stands for all weights of a network.
 NETWORK = "network"
@@ -26,8 +26,8 @@ BETWEEN_GROUPS, BETWEEN_PARTS = "cosine_with_unpermuted", "cosine_with_independe
 
 #: Columns of the tables, after those of the grid point.
 CURVE = ["layer", "depth", "parameters", "group", "part", "metric", *averages.STATISTICS]
-RATIO = {name: f"{name}_ratio".removeprefix("mean_") for name in ("mean", "low", "high")}
-LARGEST = {name: f"largest_{column}" for name, column in RATIO.items()}
+RATIO = {name: f"{name}_ratio".removeprefix("mean_") for name in ("mean", "low", "high", *RUNS)}
+LARGEST = {name: f"largest_{RATIO[name]}" for name in ("mean", "low", "high")}
 
 #: What figure 24 shows: groups and parts of each metric of the table gradients.
 _DIRECTIONS = {
@@ -61,7 +61,7 @@ def norms(results: Results) -> Averaged:
         table = _with_ratios(table, rows, best)
     else:
         table[[*RATIO.values(), *LARGEST.values()]] = np.nan
-    logarithms = ["mean", "low", "high", *RATIO.values(), *LARGEST.values()]
+    logarithms = ["mean", "low", "high", *RUNS, *RATIO.values(), *LARGEST.values()]
     table[logarithms] = 10 ** table[logarithms].where(np.isfinite(table[logarithms]))
     table["expected_ratio"] = _expected(table, results.chance)
     columns = [*CURVE, *RATIO.values(), *LARGEST.values(), "expected_ratio", *layered.BEST]

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.figures import axes, layered, style, views
+from latentgen.figures import axes, layered, spread, style, views
 from latentgen.figures import gradient_tables as tables
 from latentgen.figures.gradient_tables import (
     BETWEEN_GROUPS,
@@ -25,6 +25,7 @@ from latentgen.figures.gradient_tables import (
 )
 from latentgen.figures.layered import Curve, Measure
 from latentgen.figures.results import Results
+from latentgen.summary import RUNS
 
 #: Colours and markers tell groups of examples, line styles and hollow markers parts of the loss.
 _GROUPS = {
@@ -153,23 +154,24 @@ def _directions_footer(averaged: Averaged) -> list[str]:
         text.append(
             "Projection: on the direction of the total gradient of all training examples, which may turn from epoch to "
             "epoch; marks are joined while their sign stays, and paler, without band, where their interval includes "
-            "zero. Its axis is linear between the ticks beside zero and logarithmic beyond."
+            "zero, or runs have both signs. Its axis is linear between the ticks beside zero and logarithmic beyond."
         )
     return [*text, *_common(averaged)]
 
 
 def _signed(points: pd.DataFrame) -> list[Curve]:
-    """Lines that break where the sign changes, and marks, paler and without band where the interval includes zero."""
+    """Lines that break where the sign changes, and marks, paler and without band where zero is not excluded."""
     found = []
     for rows, look, _ in _curves(points):
-        unsure = (rows["low"] < 0) & (rows["high"] > 0)
+        unsure = spread.both_signs(rows)
         for sign in (1, -1):
             one = sign * rows["mean"] > 0
-            bounds = rows[["low", "high"]].where(one & ~unsure)
-            line = rows.assign(mean=rows["mean"].where(one), low=bounds["low"], high=bounds["high"])
+            line = rows.assign(mean=rows["mean"].where(one))
+            line[["low", "high"]] = rows[["low", "high"]].where(one & ~unsure)
+            line[RUNS] = rows[RUNS].where(one)
             found.append(Curve(line, {**look, "marker": ""}))
         for chosen, alpha in ((~unsure, 1.0), (unsure, 0.35)):
-            marks = rows.assign(mean=rows["mean"].where(chosen), low=np.nan, high=np.nan)
+            marks = rows.assign(mean=rows["mean"].where(chosen), **dict.fromkeys(["low", "high", *RUNS], np.nan))
             found.append(Curve(marks, {**look, "linestyle": "", "markersize": 1.9, "alpha": alpha}, True))
     return [curve for curve in found if curve.points["mean"].notna().any()]
 

@@ -17,7 +17,7 @@ from latentgen.activations import INPUT
 from latentgen.figures import averages, layout, views
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results
-from latentgen.summary import GRID_POINT, RUN, SEEDS
+from latentgen.summary import FEWEST, GRID_POINT, RUN, SEEDS
 from latentgen.summary.selection import best, last_layer
 
 #: Columns of the table behind the figure, after those of the grid point.
@@ -58,9 +58,9 @@ _LEFT, _LINE, _TICKS = 0.4, 0.125, 0.34
 #: Epochs in the legend.
 _EPOCHS = 6
 
-#: Data seeds from which on ρ has its interval printed, and columns of half its length, null where it is left out: of
-#: two data seeds it soon leaves [-1, 1], where every correlation lies.
-_FEWEST, _HALVES = 3, ["half", "later_half"]
+#: Columns of half the length of the interval of ρ, null where it is left out: of few data seeds it soon leaves [-1, 1],
+#: where every correlation lies.
+_HALVES = ["half", "later_half"]
 
 
 def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -132,7 +132,7 @@ def _rank_correlations(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
             rows.append(dict(zip([*by, *SEEDS], names, strict=True)) | {"value": value})
     empty = table[[*by, *SEEDS]].head(0).assign(value=0.0)
     found = summary.over_seeds(pd.DataFrame(rows) if rows else empty, by).rename(columns={"mean": "spearman"})
-    found["half"] = (found["high"] - found["spearman"]).where(found["n"] >= _FEWEST)
+    found["half"] = (found["high"] - found["spearman"]).where(found["n"] >= FEWEST)
     return found[[*by, "spearman", "low", "high", "half"]]
 
 
@@ -166,10 +166,10 @@ def _averaged(table: pd.DataFrame) -> str:
     if halves.notna().all():
         return ", mean over data seeds with its 95\xa0% Student t interval (±)"
     if halves.isna().all():
-        return f", mean over data seeds, without interval (fewer than {_FEWEST} data seeds with ρ)"
+        return f", mean over data seeds, without interval (fewer than {FEWEST} data seeds with ρ)"
     return (
         ", mean over data seeds with its 95\xa0% Student t interval (±; left out where fewer than "
-        f"{_FEWEST} data seeds have ρ)"
+        f"{FEWEST} data seeds have ρ)"
     )
 
 

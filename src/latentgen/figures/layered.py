@@ -138,7 +138,7 @@ def best_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
 def sentences(table: pd.DataFrame) -> list[str]:
     """Sentences on data seeds, the best epoch, the axis of epochs and runs that have stopped."""
     return [
-        *layout.seeds(table, "bands"),
+        *layout.seeds(table, "bands", "thin lines"),
         f"Vertical line, or strip from the first to the last run: {views.BEST_EPOCH}.",
         *panels.epochs(table),
     ]

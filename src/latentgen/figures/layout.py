@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.figures import axes, foot, panels, style
+from latentgen.figures import axes, foot, panels, spread, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.foot import LINE
 
@@ -118,16 +118,18 @@ def named(pair: Sequence[str], height: float) -> list[str]:
 
 
 def limits(points: pd.DataFrame) -> tuple[float, float]:
-    """Limits of an axis of accuracies, in percent, that holds the columns ``mean, low, high`` (fractions).
+    """Limits of an axis of accuracies, in percent, that holds means and runs (fractions).
 
     Intervals count up to half of what the means span, so that marks stay apart; longer ones are cut.
     """
-    low, high = axes.held(points["mean"].min(), points["mean"].max(), points, 0.01)
+    marks = spread.marks(points)
+    low, high = axes.held(marks.min(), marks.max(), spread.bounds(points), 0.01)
     low, high = max(low, 0.0), min(high, 1.0)
     margin = 0.05 * (high - low) + 0.003
     return 100 * (low - margin), 100 * (high + margin)
 
 
-def seeds(table: pd.DataFrame, marks: str) -> list[str]:
-    """Sentences on the numbers of data seeds and the intervals, which are drawn as ``marks``."""
-    return panels.over_seeds(table, f"{marks}: 95\xa0% Student t interval, cut where it is long")
+def seeds(table: pd.DataFrame, marks: str, runs: str) -> list[str]:
+    """Sentences on the numbers of data seeds and the intervals, drawn as ``marks``, or as ``runs`` where few."""
+    intervals = f"{marks}: 95\xa0% Student t interval, cut where it is long"
+    return panels.over_seeds(table, spread.sentence(table["n"], intervals, runs))

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from latentgen.figures import axes, foot, style
+from latentgen.figures import axes, foot, spread, style
 from latentgen.figures.foot import LINE
 
 #: How a network's own accuracy looks in every figure.
@@ -40,7 +40,7 @@ class Curve(NamedTuple):
     label : in the legends; None leaves it out
     stops : properties of the triangles at the epochs at which runs stopped; None draws none
     begins : whether the first point is ringed
-    band : whether its interval is drawn
+    band : whether its interval, or its runs, are drawn
     marks : markers along the line, after the first
     """
 
@@ -202,16 +202,17 @@ def spanned(n: pd.Series) -> str:
 
 def seeds(table: pd.DataFrame, *, paired: bool = False) -> list[str]:
     """Sentences on the numbers of data seeds and the bands."""
-    return over_seeds(table, f"bands: 95\xa0% Student t interval{', paired within runs' if paired else ''}")
+    about = spread.sentence(table["n"], "bands: 95\xa0% Student t interval", "thin lines")
+    return over_seeds(table, about + (", paired within runs" if paired else ""))
 
 
-def over_seeds(table: pd.DataFrame, intervals: str) -> list[str]:
-    """Sentences on the numbers of data seeds, and on ``intervals`` where there is more than one."""
+def over_seeds(table: pd.DataFrame, about: str) -> list[str]:
+    """Sentences on the numbers of data seeds, and ``about`` their means where there is more than one."""
     if table["n"].max() == 1:
         text = ["One data seed (n\xa0=\xa01): no interval."]
     else:
         n = spanned(table["n"]).replace(" ", "\xa0")
-        text = [f"Mean over n\xa0=\xa0{n} data seeds; {intervals}."]
+        text = [f"Mean over n\xa0=\xa0{n} data seeds; {about}."]
     if (table["n_runs"] > table["n"]).any():
         text.append("Model seeds of a data seed are averaged first.")
     return text
@@ -257,14 +258,13 @@ def trace(
     scale: float = 1,
     band: bool = True,
 ) -> None:
-    """Line of means times ``scale``, with its band and markers at the points ``every``; thinner once runs have stopped.
+    """Line of means times ``scale``, band or runs, and markers at the points ``every``; thinner once runs have stopped.
 
     ``look`` has at least what `CURVE` has, and a colour.
     """
     x, y = points["epoch"].to_numpy(), scale * points["mean"].to_numpy()
     if band:
-        low, high = scale * points["low"].to_numpy(), scale * points["high"].to_numpy()
-        ax.fill_between(x, low, high, color=look["color"], alpha=0.13, linewidth=0, zorder=look["zorder"] - 1)
+        spread.along(ax, x, points, look, scale=scale)
     whole = int((~points["carried"]).sum())
     ax.plot(x[:whole], y[:whole], **look, markevery=[k for k in every if k < whole])
     if whole < len(x):
@@ -276,13 +276,13 @@ def trace(
 def _limits(row: Row) -> tuple[float, float]:
     """Limits in percent for the panels of a row.
 
-    Bands count up to half of what the means span, so that two seeds do not flatten every line.
+    Bands count up to half of what the lines span, so that they do not flatten them all.
     """
     table = row.table
-    low, high = 100 * table["mean"].min(), 100 * table["mean"].max()
+    low, high = 100 * spread.marks(table).min(), 100 * spread.marks(table).max()
     reference = low if row.reference is None else 100 * row.reference
     low, high = min(low, reference), max(high, reference)
-    low, high = axes.held(low, high, 100 * table[["low", "high"]], 1.0)
+    low, high = axes.held(low, high, 100 * spread.bounds(table), 1.0)
     floor, ceiling = (-100.0, 100.0) if row.signed else (0.0, 100.0)
     margin = 0.04 * (high - low) + 0.5
     return max(low, floor) - margin, min(high, ceiling) + margin

@@ -1,7 +1,7 @@
 """Tables as figures and the headline need them: without what none of them uses, large ones fit in memory."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from latentgen import summary, tables
 from latentgen.figures.catalogue import FIGURES
 from latentgen.figures.results import UNUSED, Results
-from latentgen.summary import RUN
+from latentgen.summary import RUN, distinct
 from latentgen.summary.portions import read_portions
 from latentgen.summary.selection import at_end
 
@@ -62,7 +62,11 @@ def results(name: str, paths: Iterable[str | os.PathLike], **declared) -> Result
     """
     if name == "fig15":
         return Results.of({}, headline=headline(paths), **declared)
-    return Results.of({path.stem: _frame(name, path) for path in map(Path, paths)}, **declared)
+    files = {path.stem: path for path in map(Path, paths)}
+    copied = _copies(files)
+    return Results.of(
+        {table: distinct.without(_frame(name, path), copied) for table, path in files.items()}, **declared
+    )
 
 
 def headline(paths: Iterable[str | os.PathLike]) -> pd.DataFrame:
@@ -71,7 +75,20 @@ def headline(paths: Iterable[str | os.PathLike]) -> pd.DataFrame:
     rows = {"probes": [_TEST, _HELD_OUT], "history": [[*_TEST, _AFTER], [*_HELD_OUT, _AFTER]]}
     wanted = {name: (_columns(path), rows.get(name)) for name, path in files.items()}
     probes = tables.read(files["probes"], ["probe"], [_TEST])["probe"].unique()
-    return summary.headline_of(read_portions(files, wanted), probes)
+    copied = _copies(files)
+    portions = read_portions(files, wanted)
+    return summary.headline_of(
+        ({name: distinct.without(frame, copied) for name, frame in portion.items()} for portion in portions), probes
+    )
+
+
+def _copies(files: Mapping[str, Path]) -> pd.DataFrame:
+    """Runs that are copies of others, by the history where that is among the tables."""
+    if "history" not in files:
+        return pd.DataFrame(columns=RUN)
+    copied = distinct.copies(tables.read(files["history"], distinct.COLUMNS, distinct.TOLD_BY))
+    distinct.tell(copied)
+    return copied
 
 
 def _frame(name: str, path: Path) -> pd.DataFrame:

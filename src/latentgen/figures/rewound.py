@@ -10,11 +10,11 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from latentgen import summary
-from latentgen.figures import layout, panels, rewinds, style
+from latentgen.figures import layout, panels, rewinds, spread, style
 from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
 from latentgen.figures.stopping import STOPPED
-from latentgen.summary import GRID_POINT, RUN
+from latentgen.summary import GRID_POINT, RUN, RUNS
 from latentgen.summary.selection import (
     REWOUND,
     at_end,
@@ -28,7 +28,7 @@ from latentgen.summary.selection import (
 #: Columns of the table behind the figure, after those of the grid point.
 COLUMNS = [
     *["series", "at", "choice", "layer", "depth", "parameters", "batch_norm", "bias", "epoch", "mean", "low", "high"],
-    *["diff", "diff_low", "diff_high", "n", "n_runs", "view", "metric"],
+    *["diff", "diff_low", "diff_high", "n", "n_runs", *RUNS, "view", "metric"],
 ]
 
 _SET = ["kind", "layer", "depth", "parameters", "batch_norm"]
@@ -185,7 +185,7 @@ def _panel(ax: Axes, cell: _Cell) -> None:
         step = min(0.25, 0.6 / max(len(series) - 1, 1))
         y = points["layer"].map(place) + step * ((len(series) - 1) / 2 - turn)
         look = _look(at, choice, rewinds.LOOKS[way])
-        ax.hlines(y, 100 * points["low"], 100 * points["high"], color=look["color"], linewidth=0.6, zorder=2)
+        spread.across(ax, y, points, look["color"], width=0.6)
         ax.plot(100 * points["mean"], y, **look)
     ax.set_xlim(cell.limits)
     ax.xaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
@@ -241,7 +241,7 @@ def _footer(table: pd.DataFrame, results: Results, rewind: pd.DataFrame) -> list
         text.append("Networks of each way have lines of its colour.")
     if (table["series"] == "transfer").any():
         text.append("Weight transfer is scored on all test examples, with the network's own statistics.")
-    text += layout.seeds(table, "bars")
+    text += layout.seeds(table, "bars", "ticks")
     text += rewinds.sizes(results, rewind[rewind["view"] == "test"])
     text.append("Lines have intervals too, which the table has beside paired differences to early stopping.")
     return text

@@ -10,17 +10,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from latentgen import summary
-from latentgen.figures import catalogue, layout, panels, style
+from latentgen.figures import catalogue, layout, panels, spread, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results, probe_label
-from latentgen.summary import GRID_POINT
+from latentgen.summary import GRID_POINT, RUNS
 from latentgen.summary.selection import REWOUND
 from latentgen.summary.text import intervention_label
 
 #: Columns of the table behind the figure, after those of the grid point.
 COLUMNS = [
     *["series", "quantity", "choice", "probe", "layer", "bias", "edit_epoch", "epoch", "mean", "low", "high"],
-    *["diff", "diff_low", "diff_high", "honest_diff", "honest_diff_low", "honest_diff_high", "n", "n_runs"],
+    *["diff", "diff_low", "diff_high", "honest_diff", "honest_diff_low", "honest_diff_high", "n", "n_runs", *RUNS],
     *["fit_labels", "batch_norm", "split", "labels", "metric"],
 ]
 
@@ -176,7 +176,7 @@ def _panel(ax: Axes, cell: _Cell) -> None:
         colour, y = _COLOURS[row.quantity.split("_")[0]], place[row.series] + mark.offset
         if row.quantity == "model_best_epoch":
             ax.axvline(100 * row.mean, **STOPPED[row.choice])
-        ax.hlines(y, 100 * row.low, 100 * row.high, color=colour, linewidth=0.6, zorder=2)
+        spread.across(ax, y, cell.points.loc[[row.Index]], colour, width=0.6)
         ax.plot(100 * row.mean, y, **_looks(mark, colour))
     ax.set_xlim(layout.limits(cell.points))
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -231,7 +231,7 @@ def _footer(table: pd.DataFrame) -> list[str]:
         )
     if (table["batch_norm"] == "reestimated").any():
         text.append("Re-estimated: statistics of batch normalisation computed anew on training images after that.")
-    text += layout.seeds(table, "bars")
+    text += layout.seeds(table, "bars", "ticks")
     text.append(
         "Each panel has an axis of its own; differences to early stopping, paired within runs, are in the table."
     )

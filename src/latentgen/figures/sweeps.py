@@ -8,12 +8,12 @@ from latentgen.figures import catalogue, views
 from latentgen.figures.results import Results
 from latentgen.figures.tidy import undefined_kept
 from latentgen.models import OUTPUT
-from latentgen.summary import RUN
+from latentgen.summary import RUN, RUNS
 from latentgen.summary.descent import SWEEP, dips, sweep_accuracies
 
 #: Columns of the table behind the figure.
 COLUMNS = [
-    *[*SWEEP, "model", "parameters", "measure", "choice", "mean", "low", "high", "n", "n_runs"],
+    *[*SWEEP, "model", "parameters", "measure", "choice", "mean", "low", "high", "n", "n_runs", *RUNS],
     *["first_epoch", "last_epoch", "layer", "split", "labels", "examples", "classes"],
     *["dip", "drop", "drop_low", "drop_high", "rise", "rise_low", "rise_high", "real"],
 ]

@@ -10,8 +10,10 @@ from latentgen.summary.curves import carry_forward
 from latentgen.summary.headline import headline, headline_of
 from latentgen.summary.intervals import (
     CONFIDENCE,
+    FEWEST,
     GRID_POINT,
     RUN,
+    RUNS,
     SEEDS,
     Interval,
     difference,
@@ -23,8 +25,10 @@ from latentgen.summary.text import headline_text
 
 __all__ = [
     "CONFIDENCE",
+    "FEWEST",
     "GRID_POINT",
     "RUN",
+    "RUNS",
     "SEEDS",
     "Interval",
     "carry_forward",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import pandas as pd
 
 from latentgen.summary import interventions
-from latentgen.summary.intervals import GRID_POINT, RUN, over_seeds
+from latentgen.summary.intervals import GRID_POINT, RUN, RUNS, over_seeds
 from latentgen.summary.interventions import Measure, minus
 from latentgen.summary.portions import portions
 from latentgen.summary.selection import (
@@ -24,7 +24,7 @@ NAMES = {
     **{"probe": "string", "fit_labels": "string", "batch_norm": "string", "bias": "string", "edit_epoch": "Int64"},
     **{"quantity": "string", "choice": "string", "layer": "string"},
 }
-COLUMNS = [*GRID_POINT, *NAMES, "epoch", "mean", "low", "high", "n", "n_runs"]
+COLUMNS = [*GRID_POINT, *NAMES, "epoch", "mean", "low", "high", "n", "n_runs", *RUNS]
 
 #: Tables that a headline is made of: the first two always, the others where they are there.
 TABLES = ("probes", "history", "transfer", "edit", "relabel", "rewind")
@@ -113,8 +113,9 @@ def headline(
         of a rewound network: rewound, reestimated or none), ``bias``, ``edit_epoch``; ``quantity, choice``; ``layer``
         (null for networks with no layer or all layers put back; ``"fc1 x 3, fc2 x 2"`` where runs chose different
         ones; of a rewound prefix the last layer, of a suffix the first), ``epoch`` (mean over runs), ``mean, low,
-        high`` (95 % Student t over data seeds; bounds null where n = 1), ``n`` (data seeds), ``n_runs``. Sorted by
-        level; datasets, models and noises in the order of ``probes``.
+        high`` (95 % Student t over data seeds; bounds null where n = 1), ``n`` (data seeds), ``n_runs``, `RUNS` (where
+        n is 2 or 3, the values of the data seeds in their order). Sorted by level; datasets, models and noises in the
+        order of ``probes``.
 
     Raises
     ------

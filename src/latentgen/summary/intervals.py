@@ -8,6 +8,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy.special import stdtrit
 
+from latentgen.grid.copies import FEWEST
+
 #: Columns that name a grid point, those that tell its runs apart, and both together.
 GRID_POINT = ["dataset", "model", "noise", "level"]
 SEEDS = ["data_seed", "model_seed"]
@@ -15,6 +17,9 @@ RUN = [*GRID_POINT, *SEEDS]
 
 #: Two-sided confidence of every interval.
 CONFIDENCE = 0.95
+
+#: Columns with the values of data seeds that are too few (`FEWEST`) for an interval to be shown.
+RUNS = [f"run{place}" for place in range(1, FEWEST)]
 
 
 class Interval(NamedTuple):
@@ -67,9 +72,10 @@ def over_seeds(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``by``, ``mean``, ``low``, ``high`` (float64; bounds null where n = 1), ``n`` (data seeds) and
-        ``n_runs`` (data seeds x model seeds); where ``frame`` has ``carried`` also ``n_measured`` (runs
-        really measured there) and ``carried`` (any run carried forward). Sorted by ``by``.
+        Columns ``by``, ``mean``, ``low``, ``high`` (float64; bounds null where n = 1), ``n`` (data seeds), ``n_runs``
+        (data seeds x model seeds) and `RUNS` (float64; where n is 2 or 3, the values of the data seeds in their order,
+        else null); where ``frame`` has ``carried`` also ``n_measured`` (runs really measured there) and ``carried``
+        (any run carried forward). Sorted by ``by``.
 
     Raises
     ------
@@ -87,11 +93,21 @@ def over_seeds(frame: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         {"mean": table["mean"], "low": table["mean"] - half, "high": table["mean"] + half, "n": table["n"]}
     )
     table["n_runs"] = frame.groupby(by).size()
+    table[RUNS] = _of_few(per_seed["value"].to_numpy(), table["n"].to_numpy())
     if "carried" in frame:
         carried = frame.groupby(by)["carried"].sum()
         table["n_measured"] = table["n_runs"] - carried
         table["carried"] = carried > 0
     return table.reset_index()
+
+
+def _of_few(values: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """(len(n), FEWEST - 1): values of the groups of more than one that are too few; ``values`` has group by group."""
+    place = (np.cumsum(n) - n)[:, None] + np.arange(FEWEST - 1)
+    there = (n[:, None] > 1) & (n[:, None] < FEWEST) & (np.arange(FEWEST - 1) < n[:, None])
+    found = np.full(there.shape, np.nan)
+    found[there] = values[place[there]]
+    return found
 
 
 def difference(minuend: pd.DataFrame, subtrahend: pd.DataFrame, on: Sequence[str]) -> pd.DataFrame:

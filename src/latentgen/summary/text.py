@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from latentgen.summary.intervals import GRID_POINT
+from latentgen.summary.intervals import FEWEST, GRID_POINT, RUNS
 
 #: Quantities of interventions that have a line of their own.
 _INTERVENTIONS = ("transfer_final", "edit_final", "edit_control_final", "relabel_final")
@@ -20,11 +20,12 @@ _NONE = "-"
 
 
 def headline_text(frame: pd.DataFrame) -> str:
-    """`headline` as plain ASCII text of at most 120 columns, two or three blocks per dataset, model and noise.
+    """`headline` as plain ASCII text, two or three blocks per dataset, model and noise.
 
     The first has a line per level and probe: the ends of training, and initialisation. The second sets every probe
     and intervention beside early stopping, the third does so where both chose on held-out labels.
-    Accuracies in percent with half the width of their interval; columns marked ``*`` hold oracle choices.
+    Accuracies in percent with half the width of their interval or, of two or three data seeds, that of each; columns
+    marked ``*`` hold oracle choices. Lines have up to 120 columns, with three data seeds up to 132.
     """
     honest = bool((frame["choice"] == "validation").any())
     lines = []
@@ -39,9 +40,15 @@ def headline_text(frame: pd.DataFrame) -> str:
         if len(held_out) > 1:
             lines += _aligned(held_out)
             lines.append("")
+    few = frame.loc[(frame["n"] > 1) & (frame["n"] < FEWEST), "n"]
     notes = []
+    if len(few):
+        notes.append(
+            f"a/b: the data seeds one by one where n is {' or '.join(map(str, sorted(few.unique())))}, "
+            "too few for an interval."
+        )
     if frame["quantity"].isin(_REWOUND).any():
-        notes = [
+        notes += [
             "rewound: the model at its end with no layer put back (end), or with all of them, or its best layers*, put",
             "back to their best saved epoch*; differences of these to none and all, on the same examples.",
         ]
@@ -172,9 +179,13 @@ def _cells(point: pd.DataFrame) -> Callable[..., str]:
         if rows.empty:
             return _NONE
         row = rows.iloc[0]
-        text = f"{100 * row['mean']:+.1f}" if sign else f"{100 * row['mean']:.1f}"
-        if pd.notna(row["low"]):
-            text += f"+/-{100 * (row['high'] - row['mean']):.1f}"
+        form = "+.1f" if sign else ".1f"
+        if 1 < row["n"] < FEWEST:
+            text = "/".join(f"{100 * value:{form}}" for value in row[RUNS].dropna())
+        else:
+            text = f"{100 * row['mean']:{form}}"
+            if pd.notna(row["low"]):
+                text += f"+/-{100 * (row['high'] - row['mean']):.1f}"
         return f"{text} {row['layer']}" if with_layer else text
 
     return cell
