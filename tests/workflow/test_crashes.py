@@ -143,4 +143,4 @@ def test_jobs_that_are_ended_anywhere_end_equal():
 @pytest.mark.workflow
 @pytest.mark.exhaustive
 def test_jobs_of_every_script_that_are_ended_anywhere_end_equal():
-    crashed([path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")], "--points", "120")
+    crashed([path.stem for path in (ROOT / "workflow" / "scripts").glob("*.py")], "--points", "60")

@@ -81,4 +81,4 @@ def test_a_call_that_is_ended_at_a_random_moment_ends_equal():
 
 @pytest.mark.exhaustive
 def test_calls_that_are_ended_at_many_moments_end_equal():
-    assert robustness("kills", "--strict", "--kills", "6", "--seed", "6").splitlines()[-1].startswith("6 kills")
+    assert robustness("kills", "--strict", "--kills", "4", "--seed", "6").splitlines()[-1].startswith("4 kills")
