@@ -214,7 +214,8 @@ def with_intervention(**interventions):
         ),
         pytest.param(
             with_intervention(relabel={"probe": "masc"}),
-            {"relabel": 2, "gather": 1, "headline": 1, "draw_figure": 1},
+            # The probe is on the last layer now, which the networks are asked for.
+            {"try_models": 1, "accept_models": 1, "relabel": 2, "gather": 1, "headline": 1, "draw_figure": 1},
             id="relabelling probe",
         ),
     ],
