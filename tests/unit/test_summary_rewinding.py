@@ -101,12 +101,13 @@ def test_ways_with_batch_norm_have_rows_and_lines_of_their_own(tables, rewind):
     rows = found(table)
     expect(rows, ("rewind_suffix_best", "oracle", "rewound"), [0.62, 0.4], "fc2", 1)
     expect(rows, ("rewind_suffix_best", "oracle", "reestimated"), [0.52, 0.3], "fc2", 1)
-    # No value at the end, then the best one and its difference to early stopping with statistics treated alike.
+    # No value at the end, then the best one and its difference to early stopping with statistics treated alike: of two
+    # runs, each.
     lines = [line.split() for line in summary.headline_text(table).splitlines()]
     (plain,) = [line for line in lines if line[:3] == ["rewound:", "last", "layers"]]
     (anew,) = [line for line in lines if line[:3] == ["rewound:", "last", "layers,"]]
-    assert [cell.split("+/-")[0] for cell in plain[3:]] == ["-", "-", "51.0", "-48.0"]
-    assert [cell.split("+/-")[0] for cell in anew[3:]] == ["re-estimated", "-", "-", "41.0", "-48.0"]
+    assert plain[3:] == ["-", "-", "62.0/40.0", "-37.0/-59.0"]
+    assert anew[3:] == ["re-estimated", "-", "-", "52.0/30.0", "-37.0/-59.0"]
 
 
 @pytest.mark.parametrize("layers", [1, 2, 4])
