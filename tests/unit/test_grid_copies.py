@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 import yaml
+from PIL import Image
 
 from latentgen import grid, labels
 from latentgen.grid import copies
@@ -44,6 +45,9 @@ def own(tmp_path, monkeypatch):
         for part in ("train", "test"):
             for label in range(classes):
                 (tmp_path / name / part / f"class{label}").mkdir(parents=True)
+                Image.new("L", (8, 8)).save(tmp_path / name / part / f"class{label}" / "a.png")
+            # Hidden folders are no classes.
+            (tmp_path / name / part / ".cache").mkdir()
         declared[f"{name}-folder"] = {"folder": name}
     return declared
 
@@ -99,6 +103,12 @@ def test_refusals_name_entry_seeds_level_and_remedy(entries, words):
     text = refusal(*entries)
     assert all(word in text for word in words), text
     assert text.count("one and the same run") == 1
+
+
+def test_a_held_out_part_of_no_example_draws_nothing(own):
+    several = {"dataset": "two", "levels": [0.0], "data_seeds": [0, 1]}
+    assert "one and the same run" in refusal({**several, "validation": 0.001}, datasets=own)
+    assert len(load({**several, "validation": 0.02}, datasets=own).cells) == 2
 
 
 def test_an_included_file_is_named(tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latentgen import noise
 from latentgen.grid.cells import PAIRED, Cell
 
 #: Fewest data seeds whose interval figures draw and texts print; of fewer, the runs themselves are shown. A 95 % t
@@ -83,28 +84,34 @@ def _copies(entries: Mapping[str, Sequence[Cell]]) -> Iterable[str]:
 
 def _nothing_drawn(cell: Cell) -> str | None:
     """Why a data seed changes nothing in the runs of ``cell``; None where it draws something."""
-    if cell.settings["validation"]:
+    one_way = cell.level == 1 and cell.noise == "exclude_true"
+    validation, declared = cell.settings["validation"], cell.declared_dataset
+    # Data are looked at only where it depends on them; those that come with a name have many classes and examples.
+    if not (cell.level == 0 or one_way) or (declared is None and (validation or one_way)):
+        return None
+    examples, classes = _sizes(declared) if validation or one_way else (None, None)
+    if validation and (examples is None or noise.n_held_out(examples, validation)):
         return None
     if cell.level == 0:
         return "no label is wrong, and no example is held out (validation)"
-    if cell.level == 1 and cell.noise == "exclude_true" and _classes(cell.declared_dataset) == 2:
+    if classes == 2:
         return "every label becomes that of the other of two classes, and no example is held out (validation)"
     return None
 
 
-def _classes(declared: Mapping[str, Any] | None) -> int | None:
-    """Number of classes of a data set of the user's own, None where it cannot be told; the built-in ones have many."""
+def _sizes(declared: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Training examples and classes of a data set of the user's own, None what cannot be told, or not soon."""
     import numpy as np
 
-    if declared is None:
-        return None
     try:
         if "folder" in declared:
-            return sum(path.is_dir() for path in (Path(declared["folder"]) / "train").iterdir())
+            parts = (Path(declared["folder"]) / "train").iterdir()
+            return None, sum(path.is_dir() and not path.name.startswith(".") for path in parts)
         with np.load(declared["npz"], allow_pickle=False) as file:
-            return len(np.unique(file["y_train"]))
+            labels = file["y_train"]
+            return len(labels), len(np.unique(labels))
     except Exception:  # whatever is wrong with the data is said where they are checked
-        return None
+        return None, None
 
 
 def _mixed(entries: Mapping[str, Sequence[Cell]]) -> Iterable[str]:
