@@ -27,7 +27,11 @@ MEANT = [
     ("defaults.validation", "1e-1", 0.1),
     ("defaults.block", 100.0, 100),
     ("defaults.levels", ["2e-1", 0.6, 1], [0.2, 0.6, 1]),
-    ("defaults.data_seeds", [1.0, "2", "1e1", "4-5"], [1, 2, 10, "4-5"]),
+    (
+        "grid.0",
+        {"model": "mlp_small", "model_seeds": "paired", "data_seeds": [1.0, "2", "1e1", "4-5"]},
+        {"model": "mlp_small", "model_seeds": "paired", "data_seeds": [1, 2, 10, "4-5"]},
+    ),
     ("defaults.model_seeds", [1.0, "4-5"], [1, "4-5"]),
     ("defaults.saved_epochs", [0.0, "1e1", "4-8:2"], [0, 10, "4-8:2"]),
     ("defaults.probes.masc.variance", "9e-1", 0.9),
@@ -242,7 +246,7 @@ def test_blocks_of_a_training_that_may_stop_early_are_counted():
 
 
 def test_entries_are_counted_together_and_the_limit_can_be_raised():
-    config = changed("grid", [{"model": "mlp_small", "data_seeds": [i]} for i in range(40)])
+    config = changed("grid", [{"model": "mlp_small", "data_seeds": [i], "model_seeds": "paired"} for i in range(40)])
     config["max_jobs"] = 120
     # Two levels, each with labels, training and probes of one block.
     with pytest.raises(grid.ConfigError, match=r"grid: 240 jobs, before exclusions; max_jobs \(120\) allows 120"):

@@ -11,7 +11,7 @@ from latentgen.grid.cells import PAIRED, Cell
 #: interval of two reaches more than six times as far, on either side of their mean, as from one run to the other.
 FEWEST = 4
 
-#: Seeds that a message names before it counts the rest.
+#: Seeds, or other names, that a message lists before it counts the rest.
 _NAMED = 5
 
 
@@ -67,11 +67,10 @@ def _copies(entries: Mapping[str, Sequence[Cell]]) -> Iterable[str]:
                 seeds.setdefault(key, {}).setdefault(run.model_seed, set()).add(run.data_seed)
     told: dict[tuple, list[Cell]] = {}
     for key, of_model in seeds.items():
-        cell = next(iter(named[key].values()))
+        cell, where = next(iter(named[key].values())), _shortened(list(named[key]), " and ")
         for model_seed, of_data in of_model.items():
             why = _nothing_drawn(cell) if len(of_data) > 1 else None
             if why is not None:
-                where = " and ".join(named[key])
                 told.setdefault((where, cell.level, model_seed, tuple(sorted(of_data)), why), []).append(cell)
                 break
     for (where, level, model_seed, data, why), cells in told.items():
@@ -141,8 +140,11 @@ def _first(points: Sequence[tuple], every: Mapping[tuple, Any]) -> str:
 
 
 def _names(cells: Sequence[Cell]) -> str:
-    names = list(dict.fromkeys(f"{cell.dataset}/{cell.model}" for cell in cells))
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return _shortened(list(dict.fromkeys(f"{cell.dataset}/{cell.model}" for cell in cells)), ", ")
+
+
+def _shortened(names: Sequence[str], between: str) -> str:
+    return between.join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
 
 
 def _listed(seeds: Sequence[int]) -> str:
