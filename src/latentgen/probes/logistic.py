@@ -172,7 +172,8 @@ class LogisticProbe(Probe):
                 square.mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
                 torch.sqrt(square, out=root).div_(math.sqrt(1 - beta2**step)).add_(eps)
                 parameters.addcdiv_(mean, root, value=-self.learning_rate / (1 - beta1**step))
-        if not torch.isfinite(square).all():  # such steps are of length zero, so that nothing would have been learned
+        # Such steps are of length zero, so that nothing would have been learned.
+        if torch.isfinite(parameters).all() and not torch.isfinite(square).all():
             raise ValueError(
                 f"logistic regression cannot be fitted by 'adam': squares of its gradients overflow {dtype} with "
                 f"activations of up to {float(rows.abs().max()):.3g}; scale the activations down"
