@@ -8,7 +8,6 @@ import argparse
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import yaml
+from benchmarks.calls import started
 from benchmarks.gpu.common import ROOT, Sheet, parser
 
 #: Columns that name what a row was computed from and on, the device included.
@@ -31,17 +31,6 @@ def main():
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         smoke(sheet, folder, chosen)
-
-
-def started(folder: Path, config: dict, *arguments: str) -> subprocess.Popen:
-    """Snakemake in a folder of its own, with its output in ``folder.log``."""
-    folder.mkdir(exist_ok=True)
-    (folder / "grid.yaml").write_text(yaml.safe_dump(config))
-    call = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    call += ["--configfile", str(folder / "grid.yaml"), *arguments]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with open(f"{folder}.log", "a") as log:
-        return subprocess.Popen(call, env={**os.environ, "PATH": path}, stdout=log, stderr=subprocess.STDOUT)
 
 
 def ended(process: subprocess.Popen, folder: Path) -> None:

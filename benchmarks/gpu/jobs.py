@@ -14,8 +14,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 import yaml
+from benchmarks.calls import started
 from benchmarks.gpu.common import Sheet, parser
-from benchmarks.gpu.grid import ended, started
+from benchmarks.gpu.grid import ended
 
 #: Two cells of one run each, long enough to be in each other's way.
 PAIR = {

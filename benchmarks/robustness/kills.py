@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
-import yaml
+from benchmarks.calls import started
 from benchmarks.robustness import trees
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -96,21 +96,12 @@ def parsed(text: str) -> Kill:
     return way, float(seconds)
 
 
-def started(folder: Path, *arguments: str) -> subprocess.Popen:
-    """Snakemake in a folder and a process group of its own, with its output in ``folder.log``."""
-    folder.mkdir(exist_ok=True)
-    (folder / "grid.yaml").write_text(yaml.safe_dump(GRID))
-    call = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
-    call += ["--configfile", str(folder / "grid.yaml"), *arguments]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    with open(f"{folder}.log", "a") as log:
-        return subprocess.Popen(
-            call, env={**os.environ, "PATH": path}, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-
-
 def grid_started(folder: Path) -> subprocess.Popen:
-    return started(folder, "--cores", "2", "--rerun-incomplete", TARGET)
+    return called(folder, "--cores", "2", "--rerun-incomplete", TARGET)
+
+
+def called(folder: Path, *arguments: str) -> subprocess.Popen:
+    return started(folder, GRID, *arguments, own_group=True)
 
 
 def finish(folder: Path) -> None:
@@ -169,7 +160,7 @@ def end(process: subprocess.Popen, way: str) -> list[psutil.Process]:
 
 
 def unlock(folder: Path) -> None:
-    if any((folder / ".snakemake" / "locks").glob("*")) and started(folder, "--unlock").wait(SECONDS):
+    if any((folder / ".snakemake" / "locks").glob("*")) and called(folder, "--unlock").wait(SECONDS):
         raise RuntimeError(f"it cannot be unlocked:\n{Path(f'{folder}.log').read_text()[-3000:]}")
 
 

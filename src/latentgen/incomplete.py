@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from latentgen.spelling import shortened
+
 #: Key of a Parquet file's own metadata, so that a table that is copied elsewhere still says what it lacks.
 _KEY = b"latentgen.missing"
 #: Runs that a sentence names.
@@ -38,8 +40,7 @@ def sentence(runs: list[str], number: int) -> str:
     """What `missing` found, in a sentence that names a few; empty where nothing is missing."""
     if not runs:
         return ""
-    more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
-    return f"{_count(runs, number)}: {', '.join(runs[:_NAMED])}{more}."
+    return f"{_count(runs, number)}: {shortened(runs, _NAMED)}."
 
 
 def heading(runs: list[str], number: int) -> str:

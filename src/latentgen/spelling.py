@@ -1,7 +1,7 @@
-"""Words of error messages."""
+"""Words of messages."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
@@ -11,3 +11,9 @@ def allowed(value: Any, names: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(value), names, n=1)
     hint = f"did you mean {close[0]!r}? " if close else ""
     return f"{hint}allowed: {', '.join(names)}"
+
+
+def shortened(items: Sequence[str], most: int, between: str = ", ") -> str:
+    """``"a, b and 7 more"``: the first ``most`` of ``items``, and how many more there are."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return between.join(items[:most]) + more

@@ -5,7 +5,6 @@ import socket
 
 import psutil
 from snakemake.logging import logger
-from snakemake.settings.types import ExecMode
 
 from latentgen import failures
 from latentgen.files import atomic
@@ -27,5 +26,5 @@ onerror:
 
 
 # A job that Snakemake runs in a process of its own reads this file too.
-if workflow.exec_mode == ExecMode.DEFAULT:
+if workflow.is_main_process:
     failures.watch(logger)

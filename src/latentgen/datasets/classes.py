@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from latentgen.datasets.base import DataError
+from latentgen.spelling import shortened
 
 #: Largest values of integer types, which stand for «no label» in many files.
 NO_LABEL = {2**bits - 1 for bits in (8, 16, 31, 32, 63)}
@@ -30,7 +31,7 @@ class Numbered(NamedTuple):
         """``"0 is 'ant' (12 images), 1 is 'bee' (9 images)"``."""
         names = self.names if self.names is not None else range(len(self.counts))
         pairs = zip(names, self.counts.tolist(), strict=True)
-        return listed([f"{index} is {name!r} ({count} images)" for index, (name, count) in enumerate(pairs)])
+        return shortened([f"{index} is {name!r} ({count} images)" for index, (name, count) in enumerate(pairs)], LISTED)
 
 
 def number(train: np.ndarray, test: np.ndarray, where: object) -> Numbered:
@@ -53,7 +54,7 @@ def number(train: np.ndarray, test: np.ndarray, where: object) -> Numbered:
         pairs = zip(there[new].tolist(), there_counts[new].tolist(), strict=True)
         raise DataError(
             f"{where}: y_train has no image of the labels that y_test has: "
-            f"{listed([f'{label!r} ({count} images)' for label, count in pairs])}; "
+            f"{shortened([f'{label!r} ({count} images)' for label, count in pairs], LISTED)}; "
             "add training images of them, or leave them out of the test set"
         )
     if len(values) < 2:
@@ -67,9 +68,10 @@ def number(train: np.ndarray, test: np.ndarray, where: object) -> Numbered:
             "save labels as int64, from before the cast"
         )
     if values.dtype.kind == "i" and (index := _lone(values)) is not None:
+        others = shortened([str(value) for value in np.delete(values, index)], LISTED)
         raise DataError(
             f"{where}: the label {values[index]} ({counts[index]} images in y_train) lies far from the others "
-            f"({listed([str(value) for value in np.delete(values, index)])}), as labels do that mark images to "
+            f"({others}), as labels do that mark images to "
             "ignore; leave these images out, or number the label with the others where it is a class"
         )
     as_they_are = values.dtype.kind == "i" and np.array_equal(values, np.arange(len(values)))
@@ -122,9 +124,3 @@ def _lone(values: np.ndarray) -> int | None:
     if (int(values[-1]) in NO_LABEL and gap > 1) or (consecutive and gap > max(10, 2 * len(values))):
         return len(values) - 1
     return None
-
-
-def listed(items: list[str]) -> str:
-    """Items with commas between them, the first `LISTED` where there are more."""
-    more = len(items) - LISTED
-    return ", ".join(items[:LISTED]) + (f" and {more} more" if more > 0 else "")

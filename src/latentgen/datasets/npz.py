@@ -14,6 +14,7 @@ from numpy.lib import format as npy
 from latentgen.datasets import classes
 from latentgen.datasets.base import ARRAYS, DataError
 from latentgen.progress import log
+from latentgen.spelling import shortened
 
 #: Raised by hand when a change alters the arrays of files whose labels are numbered anew; see `version`.
 VERSION = 2
@@ -108,7 +109,7 @@ def _headers(archive: zipfile.ZipFile, path: Path) -> None:
         others = [name for name in found if name not in ARRAYS][:100]  # a ZIP archive of images has many
         near = {name: get_close_matches(name, others, n=1) for name in missing}
         lacks = ", ".join(f"{name} (did you mean {near[name][0]!r}?)" if near[name] else name for name in missing)
-        raise DataError(f"{path} has no {lacks}; it has {classes.listed(found) or 'nothing'}; {NEEDED}")
+        raise DataError(f"{path} has no {lacks}; it has {shortened(found, classes.LISTED) or 'nothing'}; {NEEDED}")
     for name in ARRAYS:
         if found.count(name) > 1:
             raise DataError(f"{path} has {name} {found.count(name)} times; {NEEDED}")

@@ -45,7 +45,8 @@ def measure(
     from latentgen.files import temporary_folder
     from latentgen.models import verdicts
 
-    verdicts.expect_accepted(verdicts.beside(data_folder), model, plan["model"], datasets.load(data_folder))
+    shapes = datasets.load(data_folder, verify=False)
+    verdicts.expect_accepted(verdicts.beside(data_folder), model, plan["model"], shapes)
     run = {"dataset": dataset, "model": model, **RUN}
     with temporary_folder(folder, "pilot") as place:
         began = time.perf_counter()

@@ -142,7 +142,7 @@ def _message(head: str, *errors: str) -> str:
 
 
 def _read_schema(schema: str | os.PathLike) -> dict[str, Any]:
-    return yaml.load(Path(schema).read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    return yaml.load(Path(schema).read_text(), reading.LOADER)
 
 
 def _checked(config: Any, schema: Mapping[str, Any]) -> tuple[Any, list[str]]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from latentgen import noise
 from latentgen.grid.cells import PAIRED, Cell
+from latentgen.spelling import shortened
 
 #: Fewest data seeds whose interval figures draw and texts print; of fewer, the runs themselves are shown. A 95 % t
 #: interval of two reaches more than six times as far, on either side of their mean, as from one run to the other.
@@ -67,7 +68,7 @@ def _copies(entries: Mapping[str, Sequence[Cell]]) -> Iterable[str]:
                 seeds.setdefault(key, {}).setdefault(run.model_seed, set()).add(run.data_seed)
     told: dict[tuple, list[Cell]] = {}
     for key, of_model in seeds.items():
-        cell, where = next(iter(named[key].values())), _shortened(list(named[key]), " and ")
+        cell, where = next(iter(named[key].values())), shortened(list(named[key]), _NAMED, " and ")
         for model_seed, of_data in of_model.items():
             why = _nothing_drawn(cell) if len(of_data) > 1 else None
             if why is not None:
@@ -140,11 +141,7 @@ def _first(points: Sequence[tuple], every: Mapping[tuple, Any]) -> str:
 
 
 def _names(cells: Sequence[Cell]) -> str:
-    return _shortened(list(dict.fromkeys(f"{cell.dataset}/{cell.model}" for cell in cells)), ", ")
-
-
-def _shortened(names: Sequence[str], between: str) -> str:
-    return between.join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    return shortened(list(dict.fromkeys(f"{cell.dataset}/{cell.model}" for cell in cells)), _NAMED)
 
 
 def _listed(seeds: Sequence[int]) -> str:

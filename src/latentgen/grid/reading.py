@@ -23,7 +23,7 @@ TOO_MANY = (
 )
 
 #: libyaml where PyYAML has it.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TAG = "tag:yaml.org,2002:"
 
 
@@ -85,11 +85,11 @@ def _composed(text: str, is_json: bool) -> tuple[Any, yaml.Node | None]:
     depth = 0
     try:
         # Composing recurses as deep as the text is nested, in C, where that is no exception but the end of Python.
-        for event in yaml.parse(text, _LOADER):
+        for event in yaml.parse(text, LOADER):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
                 raise ValueError(f"line {event.start_mark.line + 1} is nested deeper than {DEEPEST} levels")
-        loader = _LOADER(text)
+        loader = LOADER(text)
         return loader, loader.get_single_node()
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from None

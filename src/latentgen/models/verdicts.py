@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latentgen import models
+from latentgen import models, noise
 from latentgen.models import INPUT, OUTPUT
 from latentgen.spelling import allowed
 
@@ -96,7 +96,7 @@ def _unmet(wanted: Mapping[str, Any], verdict: Mapping[str, Any], data: "Dataset
     total = len(data.x_train)
     for batch_size, validation in wanted["batches"]:
         try:
-            expect_batches(made, data.in_shape, total - round(validation * total), batch_size)
+            expect_batches(made, data.in_shape, total - noise.n_held_out(total, validation), batch_size)
         except ValueError as error:
             yield str(error)
 
