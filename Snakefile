@@ -33,6 +33,6 @@ include: "workflow/rules/estimate.smk"
 # The default target, as the first rule of this file; one that said so itself would be another workflow's default too.
 rule all:
     input:
-        accepted_models(),
-        figure_files(),
+        PLAN.accepted_models(),
+        PLAN.figure_files(),
         "results/tables/headline.txt",

@@ -137,10 +137,9 @@ class Measured:
 
 def totals(paths, rates, most_epochs: int | None = None) -> dict[tuple[str, str], dict[str, float]]:
     """What the grids take, by network and data set."""
-    schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
     found = defaultdict(lambda: defaultdict(float))
     for path in paths:
-        for cell in grid.load(yaml.safe_load(path.read_text()), schema).cells:
+        for cell in grid.load(yaml.safe_load(path.read_text())).cells:
             n_train, n_test, classes, shape = DATA[cell.dataset]
             declared, training = cell.declared_model, cell.settings["training"]
             operations, layers, size = counted(

@@ -27,7 +27,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from latentgen import tables
+from latentgen import analyses, tables
 from latentgen.figures.catalogue import FIGURES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -93,7 +93,7 @@ def probe_rows(point: tuple, seed: int, epochs: np.ndarray, draw: np.random.Gene
         | {"split": scored[at[3], 0], "labels": scored[at[3], 1], "batch_norm": "running", "fit_labels": "given"}
         | {"metric": "accuracy", "value": draw.integers(2000, 9000, n) / 10000, "n": np.where(at[3], 5000, 10000)}
         | {"rank": draw.integers(10, 400, n) / 10, "margin": draw.random(n), "inputs": hashes[at[0] * 3 + at[1]]},
-        tables.PROBES,
+        analyses.TABLES["probes"].schema,
     )
 
 
@@ -123,7 +123,7 @@ def rewind_rows(point: tuple, seed: int, epochs: np.ndarray, draw: np.random.Gen
         | {"depth": at[2] + 1, "parameters": 1000 * (at[2] + 1), "weights": "saved", "draw": None}
         | {"batch_norm": "none", "view": views, "metric": "accuracy", "value": values}
         | {"n": np.where(absent, 0, 5000), "inputs": f"{draw.integers(0, 2**62):016x}"},
-        tables.REWIND,
+        analyses.TABLES["rewind"].schema,
     )
 
 
@@ -139,7 +139,7 @@ def gradient_rows(point: tuple, seed: int, epochs: np.ndarray, draw: np.random.G
         | {"parameters": 1000 * (at[1] + 1), "group": group, "part": part, "metric": metric}
         | {"value": np.where(absent, np.nan, draw.integers(1, 1000, len(group)) / 1000)}
         | {"n": np.where(absent, 0, 5000), "inputs": f"{draw.integers(0, 2**62):016x}"},
-        tables.GRADIENTS,
+        analyses.TABLES["gradients"].schema,
     )
 
 
@@ -154,7 +154,11 @@ def make(folder: Path, seeds: int) -> None:
         for start in range(0, EPOCHS + 1, BLOCK):
             of_block = epochs[(epochs >= start) & (epochs < start + BLOCK)]
             path = cell / "probes" / f"{start:04d}.parquet"
-            table = probe_rows(point, seed, of_block, draw) if len(of_block) else tables.PROBES.empty_table()
+            table = (
+                probe_rows(point, seed, of_block, draw)
+                if len(of_block)
+                else analyses.TABLES["probes"].schema.empty_table()
+            )
             pq.write_table(table, path, compression="zstd", store_schema=False)
             parts["probes"].append(str(path))
         of_run = {

@@ -5,7 +5,7 @@ import argparse
 import torch
 from benchmarks.gpu.common import MAIN, Sheet, at_work, checkpoint, parser, seconds
 
-from latentgen.geometry import settings as geometry
+from latentgen.geometry.declaration import GEOMETRY
 from latentgen.geometry.evaluate import Analysis
 from latentgen.gradients import evaluate as gradients
 from latentgen.interventions import evaluate as transfer
@@ -56,7 +56,7 @@ def measure(sheet: Sheet, name: str, chosen: argparse.Namespace) -> None:
             sheet.add(subject, analysis, "most memory", torch.cuda.max_memory_allocated() / 2**30, "GiB")
     if name == "cnn":
         wanted = {"points": 5, "directions": 10, "restarts": 1} if chosen.tiny else {}
-        analysis = Analysis(source, {0: labels}, data, geometry.complete(wanted), 1)
+        analysis = Analysis(source, {0: labels}, data, GEOMETRY.complete(wanted), 1)
         sheet.add(subject, "geometry", "a checkpoint", seconds(lambda: analysis.mean_field(0), place, 1, warm=0), "s")
 
 

@@ -4,7 +4,7 @@
     python -m benchmarks.robustness.crashes --points 30 --ways kill full error --seed 1
     python -m benchmarks.robustness.crashes --only train --ways full --at 57
 
-One job of each script runs in a child process (`benchmarks.robustness.supervised`), on a grid of one small cell. At the
+One job of each rule runs in a child process (`benchmarks.robustness.supervised`), on a grid of one small cell. At the
 call of a chosen number the child is killed (``kill``), or the disk is full from there on (``full``), or that call alone
 fails (``error``). Then no output may be there that is not whole, and a job that has failed must have said why. The job
 runs again, undisturbed, after Snakemake's own preparation, and everything but logs must equal, byte for byte, what a
@@ -55,8 +55,8 @@ OPTIONAL = [
 #: A way to disturb a job, and the number of the call that it is disturbed at.
 Point = tuple[str, int]
 
-#: Scripts whose outputs hold times, so that no two runs leave equal bytes.
-CLOCKED = {"pilot.py"}
+#: Rules whose outputs hold times, so that no two runs leave equal bytes.
+CLOCKED = {"pilot"}
 
 WAYS = {"kill": supervised.killed_at, "full": supervised.full_from, "error": supervised.failed_at}
 
@@ -101,7 +101,7 @@ class Trial:
     def found(self, where: Path) -> dict[str, str]:
         """Digests of what lies there; of outputs that hold times, their names alone."""
         found = trees.digests(where)
-        return {path: "" if self.job.script in CLOCKED and self._declared(path) else found[path] for path in found}
+        return {path: "" if self.job.rule in CLOCKED and self._declared(path) else found[path] for path in found}
 
     def _declared(self, path: str) -> bool:
         return any(Path("results", path).is_relative_to(output) for output in self.job.given.output)
@@ -143,7 +143,7 @@ def run(job: Job, where: Path, beside: Path) -> supervised.Ended:
     """Run the job undisturbed in the folder ``where``; raises ``RuntimeError`` when it fails."""
     ended = disturbed(job, where, beside, lambda number, call: None)
     if ended.status:
-        raise RuntimeError(f"{job.script} ended with {ended.status}:\n{ended.said[-3000:]}")
+        raise RuntimeError(f"{job.rule} ended with {ended.status}:\n{ended.said[-3000:]}")
     preload((beside / "modules").read_text().split())
     return ended
 
@@ -180,14 +180,14 @@ def preload(names: Iterable[str]) -> None:
 
 
 def examples(planned: Sequence[Job], only: Iterable[str]) -> list[int]:
-    """Places of the first job of each script, or of those scripts that are asked for."""
+    """Places of the first job of each rule, or of those rules that are asked for."""
     first = {}
     for place, job in enumerate(planned):
-        first.setdefault(job.script, place)
-    wanted = [f"{name}.py" for name in only] or list(first)
+        first.setdefault(job.rule, place)
+    wanted = list(only) or list(first)
     if unknown := set(wanted) - set(first):
-        raise SystemExit(f"no job has the script {', '.join(sorted(unknown))}; there are {', '.join(sorted(first))}")
-    return sorted(first[script] for script in wanted)
+        raise SystemExit(f"no job has the rule {', '.join(sorted(unknown))}; there are {', '.join(sorted(first))}")
+    return sorted(first[rule] for rule in wanted)
 
 
 def needed(planned: Sequence[Job], places: Iterable[int]) -> list[int]:
@@ -223,7 +223,7 @@ def shares(points: int, kinds: int) -> list[int]:
 def attempt(trial: Trial, points: Iterable[Point], strict: bool) -> Tally:
     """Try the points of a job; faults are printed with what repeats them."""
     tally = Tally(len(trial.calls))
-    name = trial.job.script.removesuffix(".py")
+    name = trial.job.rule
     for way, at in points:
         wrong, left = trial.point(way, at)
         tally.points += 1
@@ -245,7 +245,7 @@ def tried(folder: Path, chosen: argparse.Namespace) -> Mapping[str, Tally]:
     kinds = examples(planned, chosen.only)
     dealt = dict(zip(kinds, shares(chosen.points or 0, len(kinds)), strict=True))
     # Where bytes cannot be compared there is least to see; a pilot takes longest, too.
-    dealt |= {place: min(dealt[place], len(chosen.ways)) for place in kinds if planned[place].script in CLOCKED}
+    dealt |= {place: min(dealt[place], len(chosen.ways)) for place in kinds if planned[place].rule in CLOCKED}
     generator = random.Random(chosen.seed)
     tallies = {}
     order = needed(planned, kinds)
@@ -255,8 +255,8 @@ def tried(folder: Path, chosen: argparse.Namespace) -> Mapping[str, Tally]:
         if place in dealt:
             trial = Trial(job, whole, folder)
             points = drawn(trial.calls, chosen, dealt[place], generator)
-            tallies[job.script] = attempt(trial, points, chosen.strict)
-            print(f"{job.script:20s} {tallies[job.script]}", flush=True)
+            tallies[job.rule] = attempt(trial, points, chosen.strict)
+            print(f"{job.rule:20s} {tallies[job.rule]}", flush=True)
         else:
             run(job, whole, folder)
     return tallies
@@ -268,7 +268,7 @@ def main() -> int:
     parser.add_argument("--points", type=number, help="how many in all, dealt out to the kinds of jobs; or all")
     parser.add_argument("--seed", type=int, default=0, help="which points are drawn")
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=["kill"])
-    parser.add_argument("--only", nargs="+", default=[], help="names of scripts")
+    parser.add_argument("--only", nargs="+", default=[], help="names of rules")
     parser.add_argument("--at", type=int, help="number of the one call to disturb")
     parser.add_argument("--strict", action="store_true", help="files that are left behind are faults")
     chosen = parser.parse_args()

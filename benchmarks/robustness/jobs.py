@@ -25,6 +25,10 @@ class Job:
     given: Snakemake
     after: tuple[int, ...]
 
+    @property
+    def rule(self) -> str:
+        return self.given.rule
+
     def prepare(self) -> None:
         """What Snakemake does in its folder before a job: old outputs go, the folders of new ones are made."""
         self.remove_outputs()

@@ -1,4 +1,4 @@
-"""Rows of an analysis on a block of checkpoints: those already known are kept, the others computed."""
+"""Rows of an analysis on checkpoints: those already known are kept, the others computed."""
 
 import os
 import time
@@ -10,8 +10,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from latentgen import digests, tables
+from latentgen.analysis import Analysis, Settings
 from latentgen.checkpoints import Checkpoint, run_name
 from latentgen.progress import Rate, log
+from latentgen.trained import TrainedCell
 
 #: Rows are kept when this many seconds have passed since they last were: a killed job goes on from there.
 KEEP_SECONDS = 60.0
@@ -25,6 +27,30 @@ class Piece(NamedTuple):
 
     checkpoint: Checkpoint
     method: str
+
+
+def rows(
+    analysis: Analysis,
+    pieces: Callable[[TrainedCell, list[Checkpoint], Settings], Mapping[Piece, str]],
+    compute: Callable[..., Iterable[Mapping[Piece, Rows]]],
+    cell: TrainedCell,
+    settings: Settings,
+    *,
+    block: str | None = None,
+    kept: str | os.PathLike | None = None,
+    **more: Any,
+) -> pa.Table:
+    """Rows of an analysis for the checkpoints of a cell; what computes is imported where some are missing.
+
+    Parameters
+    ----------
+    pieces : of (cell, checkpoints, settings): what there is to compute, and the hash of the inputs of each
+    compute : of (cell, settings, missing pieces) and ``more`` by name: see `complete`
+    block : epochs, such as ``0000-0099``; all where None. No rows where training stopped before it
+    kept : see `complete`
+    """
+    wanted = pieces(cell, cell.checkpoints(block), settings)
+    return complete(kept, analysis.table.schema, wanted, lambda missing: compute(cell, settings, missing, **more))
 
 
 def complete(

@@ -43,14 +43,16 @@ def block_epochs(block: str) -> range:
     return range(int(first), int(last) + 1)
 
 
-def in_epochs(folder: str | os.PathLike, runs: Iterable[Mapping[str, Any]], epochs: Iterable[int]) -> list[Checkpoint]:
-    """Checkpoints of ``runs`` (columns of each) in the cell ``folder`` that fall into ``epochs``; perhaps none."""
-    index, epochs = _index(folder), set(epochs)
+def in_epochs(
+    folder: str | os.PathLike, runs: Iterable[Mapping[str, Any]], epochs: Iterable[int] | None
+) -> list[Checkpoint]:
+    """Checkpoints of ``runs`` (columns of each) in the cell ``folder`` that fall into ``epochs``, None for all."""
+    index, wanted = _index(folder), None if epochs is None else set(epochs)
     found = []
     for run in runs:
         name = run_name(run)
         for epoch, sha256 in index[name]["sha256"].items():
-            if int(epoch) in epochs:
+            if wanted is None or int(epoch) in wanted:
                 path = Path(folder) / "checkpoints" / name / f"epoch-{int(epoch):04d}.safetensors"
                 found.append(Checkpoint(run, int(epoch), path, sha256))
     return found

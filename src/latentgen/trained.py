@@ -60,9 +60,9 @@ class TrainedCell:
         """Labels by data seed."""
         return {run["data_seed"]: RunLabels.read(self.labels_file, run["data_seed"]) for run in self.runs}
 
-    def checkpoints(self, block: str) -> list[Checkpoint]:
-        """Those of all runs in a block of epochs; none when training stopped before it."""
-        return in_epochs(self.folder, self.runs, block_epochs(block))
+    def checkpoints(self, block: str | None = None) -> list[Checkpoint]:
+        """Those of all runs, or those in a block of epochs, of which there are none when training stopped before it."""
+        return in_epochs(self.folder, self.runs, None if block is None else block_epochs(block))
 
     def inputs(self, checkpoint: Checkpoint, versions: Sequence[int], *rest: Any) -> str:
         """Hash of all that rows of a checkpoint are computed from: 16 hexadecimal digits.

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from latentgen import tables
+from latentgen.analyses import TABLES
 from latentgen.figures.results import Results
 
 LAYERS = {
@@ -45,7 +46,7 @@ _KEPT = {
 }
 _RANK = {"masc-one": 1.0, "masc-0.25": 1.4, "masc-0.5": 2.5, "masc-0.75": 7.0, "velpic": 1.0}
 
-#: Columns of `latentgen.tables.TRANSFER`: rows, norm, mix, bias; with how much of the way from the network's accuracy
+#: Columns of the table of weight transfer: rows, norm, mix, bias; with how much of the way from the network's accuracy
 #: to that of the axes each goes.
 _REPLACING = {
     ("none", "own", 0.0, "kept"): 0.0,
@@ -221,7 +222,7 @@ def edit(probes, history, edit_epochs, biases, inner):
                         rows.append((run, epoch, "train", labels, "running", value - 0.03 + spread))
                     if epoch in (start, until):
                         rows.append((run, epoch, "train", labels, "evaluated", value))
-    return _history(rows)[tables.EDIT.names]
+    return _history(rows)[TABLES["edit"].schema.names]
 
 
 def relabel(history):
@@ -238,7 +239,7 @@ def relabel(history):
             rows.append((run, 0, "train", labels, "relabelling", value))
     table = _history(rows)
     table.loc[table["mode"] == "relabelling", "metric"] = "label_accuracy"
-    return table[tables.RELABEL.names]
+    return table[TABLES["relabel"].schema.names]
 
 
 def geometry_results(pairs=(("digits", "mlp"),), *, points=20, classes=10, simulated=("fc4", "output"), **options):
@@ -291,7 +292,7 @@ def geometry(probes, points=20, classes=10, simulated=("output",)):
                         **{"unstructured": None if empty else 2 / points, "inputs": ""},
                     }
                 )
-    table = pd.DataFrame(rows)[tables.GEOMETRY.names]
+    table = pd.DataFrame(rows)[TABLES["geometry"].schema.names]
     return table.astype({name: float for name in ("kappa", "value", "error", "spread", "unstructured")})
 
 

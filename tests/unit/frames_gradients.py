@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from latentgen import tables
+from latentgen.analyses import TABLES
 from latentgen.figures.results import Results
 
 PARTS = ("total", "label", "independent", "label_centered", "independent_centered")
@@ -46,7 +47,7 @@ def gradients(probes):
                             "inputs": "",
                         }
                     )
-    table = pd.DataFrame(rows)[tables.GRADIENTS.names]
+    table = pd.DataFrame(rows)[TABLES["gradients"].schema.names]
     return table.astype({"depth": float, "value": float})
 
 
@@ -89,7 +90,7 @@ def _layer(rng, level, epoch, depth):
 
 
 def _metrics(vectors, sizes):
-    """{(group, part): {metric: value}}, as `latentgen.tables.GRADIENTS` defines them."""
+    """{(group, part): {metric: value}}, as the table of gradients defines them."""
     direction = vectors["all", "total"] / np.linalg.norm(vectors["all", "total"])
     found = {}
     for group, part in product(GROUPS, PARTS):

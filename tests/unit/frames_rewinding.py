@@ -1,13 +1,12 @@
 """Synthetic tables of rewinding, shaped like those of a real grid."""
 
-from dataclasses import replace
 from itertools import product
 
 import frames
 import numpy as np
 import pandas as pd
 
-from latentgen import tables
+from latentgen.analyses import TABLES
 
 #: Layers with weights, by model: those of `frames.LAYERS` but for the input and poolings, and the output.
 WEIGHTS = {
@@ -21,7 +20,7 @@ KINDS = ("alone", "prefix", "suffix")
 def results(pairs=(("digits", "mlp"),), *, batch_norms=("rewound",), redraws=2, **options):
     """Everything that figures 15 and 20 to 22 are drawn from; ``options`` go to `frames.results`."""
     found = frames.results(pairs, **({"probes": ("masc", "velpic"), "levels": (0.6,), "edit_epochs": (1,)} | options))
-    return replace(found, rewind=rewind(found.history, batch_norms, redraws))
+    return found.replaced(rewind=rewind(found.history, batch_norms, redraws))
 
 
 def rewind(history, batch_norms=("rewound",), redraws=2, seed=2):
@@ -60,7 +59,7 @@ def rewind(history, batch_norms=("rewound",), redraws=2, seed=2):
                         value += rng.normal(0, 0.01) - 0.02 * (batch_norm == "rewound")
                     value = float(np.clip(value, 0, 1)) if n[view] else None
                     rows.append({**cell, "view": view, "value": value, "n": n[view]})
-    table = pd.DataFrame(rows)[tables.REWIND.names]
+    table = pd.DataFrame(rows)[TABLES["rewind"].schema.names]
     return table.astype({"value": float, "draw": "Int64"})
 
 

@@ -21,7 +21,6 @@ import torch
 
 from latentgen import devices, grid, holders
 from latentgen.compute import choose_device
-from repository import ROOT
 
 PAIR = ["aaaa", "bbbb"]
 
@@ -456,11 +455,10 @@ def test_the_configuration_says_how_many_jobs_share_a_gpu():
     entry = {"dataset": "digits", "model": "mlp_small", "levels": [0.0], "saved_epochs": [0]}
     entry["training"] = {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 8, "epochs": 1}
     config = {"grid": [{**entry, "probes": {"masc": {"kind": "masc"}}}]}
-    schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-    assert grid.load(config, schema).config["jobs_per_gpu"] == 1
-    assert grid.load({**config, "jobs_per_gpu": 4}, schema).config["jobs_per_gpu"] == 4
+    assert grid.load(config).config["jobs_per_gpu"] == 1
+    assert grid.load({**config, "jobs_per_gpu": 4}).config["jobs_per_gpu"] == 4
     with pytest.raises(grid.ConfigError, match="jobs_per_gpu: 0 is less than the minimum of 1"):
-        grid.load({**config, "jobs_per_gpu": 0}, schema)
+        grid.load({**config, "jobs_per_gpu": 0})
 
 
 @pytest.mark.gpu

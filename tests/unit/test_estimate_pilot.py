@@ -1,6 +1,7 @@
 """What a pilot measures, against the functions of real jobs."""
 
 import json
+from dataclasses import asdict
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,8 @@ from cells import MODEL, RECIPE, RUNS, train, trained_cell
 from latentgen import compute, datasets, devices, labels
 from latentgen.estimate import analyses, pilot, trainings, work
 from latentgen.interventions import edit, swaps
+from latentgen.interventions.declaration import EDIT
 from latentgen.interventions.rewind import rewind_cell
-from latentgen.interventions.settings import complete
 from latentgen.probes import kinds
 
 TRAINING = {"optimizer": "adam", "learning_rate": 0.005, "batch_size": 64, "epochs": 4}
@@ -138,7 +139,7 @@ def test_a_map_of_rewinding_scores_as_many_networks_as_a_pilot_says(cell, digits
     calls = []
     original = swaps.Swaps.evaluate
     monkeypatch.setattr(swaps.Swaps, "evaluate", lambda *arguments: calls.append(1) or original(*arguments))
-    rewind_cell(trained_cell(cell, digits_folder), settings, None)
+    rewind_cell(trained_cell(cell, digits_folder), settings)
     networks = len(set(swaps.layer_sets(4).values()))  # three hidden layers and the readout
     # Maps of epochs 0 and 1 and of weights drawn anew; at the last epoch nothing is put back.
     assert len(calls) == len(RUNS) * (3 * networks + 1)
@@ -147,11 +148,11 @@ def test_a_map_of_rewinding_scores_as_many_networks_as_a_pilot_says(cell, digits
 @pytest.mark.parametrize("bias", [["zero"], ["zero", "kept"]])
 def test_an_edit_trains_as_often_and_as_long_as_is_counted(digits_folder, tmp_path, monkeypatch, bias):
     train(tmp_path, digits_folder)
-    settings = complete({"edit": {"epochs": [1], "until": 3, "layers": ["last", "fc1"], "bias": bias}})["edit"]
+    settings = EDIT.complete({"epochs": [1], "until": 3, "layers": ["last", "fc1"], "bias": bias})
     trained = []
     original = edit.Training.train_epoch
     monkeypatch.setattr(edit.Training, "train_epoch", lambda *given: trained.append(given[1]) or original(*given))
-    edit.edit_cell(trained_cell(tmp_path, digits_folder), 1, settings, RECIPE)
+    edit.edit_cell(trained_cell(tmp_path, digits_folder), settings, epoch=1, training=asdict(RECIPE))
     (job,) = work._trained_again(SimpleNamespace(settings={"interventions": {"edit": settings}}, runs=RUNS))
     assert job.seconds["epoch"] == len(trained) and set(trained) == {2, 3}
     assert job.seconds["training"] == len(list((tmp_path / "partial/edit/epoch-0001").glob("data*")))

@@ -13,6 +13,7 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from latentgen import figures, tables
+from latentgen.analyses import TABLES
 from latentgen.figures import style
 from latentgen.figures.results import Results
 
@@ -37,7 +38,7 @@ def test_unknown_figures_are_refused(results):
 def test_results_have_every_table_and_refuse_what_is_none():
     history = tables.HISTORY.empty_table().to_pandas()
     results = Results.of({"history": history})
-    assert results.history is history and list(results.edit.columns) == tables.EDIT.names
+    assert results.history is history and list(results.edit.columns) == TABLES["edit"].schema.names
     assert results.probes.empty and results.chance == {}
     with pytest.raises(ValueError, match="no figure is drawn from a table 'records'"):
         Results.of({"records": history})

@@ -1,7 +1,6 @@
 """Figure 25."""
 
 import re
-from dataclasses import replace
 from itertools import product
 
 import drawn
@@ -234,7 +233,7 @@ def test_a_sweep_is_named_by_the_smallest_and_the_largest_that_have_runs(dipping
     spare = {"mlp-1": {"factory": "mlp", "options": {"widths": [1]}}}
     results, _, drawn_table = dipping
     backwards = dict(reversed((spare | dict(results.models)).items()))
-    _, table = figures.draw("fig25", replace(results, models=backwards))
+    _, table = figures.draw("fig25", results.replaced(models=backwards))
     pd.testing.assert_frame_equal(table, drawn_table)
 
 

@@ -1,7 +1,5 @@
 """Figures 10, 11 and 15: probes at the end of training, the axes MASC keeps, and early stopping beside everything."""
 
-from dataclasses import replace
-
 import drawn
 import frames
 import numpy as np
@@ -11,8 +9,9 @@ from matplotlib.colors import to_hex
 from scipy import stats
 
 from latentgen import figures, summary
-from latentgen.figures import catalogue, style
+from latentgen.figures import style
 from latentgen.figures.results import Results
+from latentgen.probes import compared
 
 NAMES = ["fig10", "fig11", "fig15"]
 RUN = ["data_seed", "model_seed"]
@@ -133,11 +132,11 @@ def test_figure_11_has_thresholds_in_order_with_the_axes_kept(results):
 
 
 def test_figure_11_needs_two_thresholds(results):
-    one = replace(results, settings={name: results.settings[name] for name in ("masc", "velpic")})
+    one = results.replaced(settings={name: results.settings[name] for name in ("masc", "velpic")})
     with pytest.raises(ValueError, match="fewer than two probes of kind masc .* key 'probes'"):
         figures.draw("fig11", one)
     with pytest.raises(ValueError, match="no test accuracies .* key 'probes'"):
-        figures.draw("fig10", replace(results, probes=results.probes.iloc[:0]))
+        figures.draw("fig10", results.replaced(probes=results.probes.iloc[:0]))
 
 
 # --- figures 10 and 11: what is drawn -------------------------------------------------------------
@@ -170,7 +169,7 @@ def test_marks_are_the_table(results, name):
 
 def test_a_probe_that_skips_a_layer_is_not_joined_across_it(results):
     skipping = (results.probes["probe"] == "velpic") & (results.probes["layer"] == "fc2")
-    fig, table = figures.draw("fig10", replace(results, probes=results.probes[~skipping]))
+    fig, table = figures.draw("fig10", results.replaced(probes=results.probes[~skipping]))
     assert len(drawn.chosen(table, series="velpic", model="mlp", level=0.6, at="end")) == 4
     ax = titled(fig, 0.6)[0]
     colour = style.series_style(1)["color"]
@@ -179,9 +178,9 @@ def test_a_probe_that_skips_a_layer_is_not_joined_across_it(results):
 
 
 def test_chance_is_drawn_where_a_panel_reaches_it(results):
-    fig, _ = figures.draw("fig10", replace(results, chance={"digits": 0.1}))
+    fig, _ = figures.draw("fig10", results.replaced(chance={"digits": 0.1}))
     assert "chance" not in drawn.footer(fig)
-    fig, _ = figures.draw("fig10", replace(results, chance={"digits": 0.6}))
+    fig, _ = figures.draw("fig10", results.replaced(chance={"digits": 0.6}))
     assert "Grey line: chance." in drawn.footer(fig)
     assert any(line.get_color() == "0.6" and line.get_ydata()[0] == 60 for line in titled(fig, 0.6)[0].lines)
 
@@ -255,7 +254,7 @@ def test_figure_15_is_drawn_of_a_grid_without_interventions_and_held_out_labels(
     assert {quantity.split("_")[0] for quantity in table["quantity"]} == {"model", "probe"}
     # Seven probes: the four with fewer axes are left to figure 11.
     assert table["honest_diff"].isna().all() and table["diff"].notna().sum() == 4 + 4 * 3 * 7
-    assert not set(table["series"]) & set(catalogue.thresholds(results.settings)[:-1])
+    assert not set(table["series"]) & set(compared.thresholds(results.settings)[:-1])
     text = drawn.footer(fig)
     assert not any(word in text for word in ("Transfer", "Edited", "Relabelled"))
     ((_, labels),) = drawn.legends(fig)
@@ -290,7 +289,7 @@ def test_only_accuracies_on_test_examples_count(results, name):
         return pd.concat([*others, frame], ignore_index=True)
 
     names = ("probes", "history", "transfer", "edit", "relabel")
-    more = replace(results, **{table: with_others(getattr(results, table)) for table in names})
+    more = results.replaced(**{table: with_others(getattr(results, table)) for table in names})
     pd.testing.assert_frame_equal(figures.draw(name, more)[1], figures.draw(name, results)[1])
 
 
@@ -314,7 +313,7 @@ def test_many_levels_go_on_in_further_lines_and_nothing_overlaps(name):
     kept = probes[frames.SEEDED].drop_duplicates()
     others = ("history", "transfer", "edit", "relabel")
     few = {table: getattr(many, table).merge(kept, on=frames.SEEDED) for table in others}
-    fig, _ = figures.draw(name, replace(many, probes=probes, **few))
+    fig, _ = figures.draw(name, many.replaced(probes=probes, **few))
     titles = [ax.get_title().replace("\n", ", ") for ax in fig.axes if ax.get_title()]
     shown = [f"corruption {level:g}, n = {2 if level else 1}" for level in levels]
     if name != "fig15":

@@ -1,6 +1,5 @@
 """Figures 16 to 19: geometry by layer and over training, theory and measurement, latent generalization."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import drawn
@@ -98,7 +97,7 @@ def without(results, **columns):
     """``results`` whose geometry lacks the rows of these values."""
     gone = drawn.chosen(results.geometry, **columns).index
     assert len(gone)
-    return replace(results, geometry=results.geometry.drop(index=gone))
+    return results.replaced(geometry=results.geometry.drop(index=gone))
 
 
 def undefined(results, **columns):
@@ -107,7 +106,7 @@ def undefined(results, **columns):
     assert len(rows)
     geometry = results.geometry.copy()
     geometry.loc[rows, ["value", "error", "spread"]] = np.nan
-    return replace(results, geometry=geometry)
+    return results.replaced(geometry=geometry)
 
 
 # --- which grids have them ------------------------------------------------------------------------
@@ -354,7 +353,7 @@ def test_figure_18_says_what_is_missing(results):
     assert "Undefined, so left out: 6 of " in drawn.footer(fig)
     simulated = results.geometry[~results.geometry["metric"].str.startswith("simulated")]
     with pytest.raises(ValueError, match="no value of simulated_capacity.*'geometry.simulated'"):
-        figures.draw("fig18", replace(results, geometry=simulated))
+        figures.draw("fig18", results.replaced(geometry=simulated))
     with pytest.raises(ValueError, match="no mean-field capacity where capacity was measured"):
         figures.draw("fig18", without(results, metric="capacity"))
 
@@ -362,7 +361,7 @@ def test_figure_18_says_what_is_missing(results):
 def test_figure_18_warns_of_a_margin(results, made):
     assert "without a margin" not in drawn.footer(made["fig18"][0])
     geometry = results.geometry.assign(kappa=results.geometry["kappa"] + 0.5)
-    text = drawn.footer(figures.draw("fig18", replace(results, geometry=geometry))[0])
+    text = drawn.footer(figures.draw("fig18", results.replaced(geometry=geometry))[0])
     assert "κ = 0.5" in text and "Measured without a margin, theory with one" in text
 
 
@@ -473,7 +472,7 @@ def test_figure_19_prints_no_interval_of_two_data_seeds(four):
 def test_figure_19_counts_the_data_seeds_that_have_a_correlation(four):
     # Of one data seed nothing is measured after the second epoch, so that it has no correlation of its own.
     short = (four.probes["data_seed"] == 2) & (four.probes["epoch"] > 1) & (four.probes["level"] == 0.6)
-    fig, table = figures.draw("fig19", replace(four, probes=four.probes[~short]))
+    fig, table = figures.draw("fig19", four.replaced(probes=four.probes[~short]))
     each, best, permuted, restored = latent_panels(fig, 0.6)
     assert set(drawn.chosen(table, level=0.6)["n"]) == {4}
     assert "all: ρ = " in permuted.get_title() and not any("±" in ax.get_title() for ax in (best, permuted, restored))
@@ -492,10 +491,10 @@ def test_figure_19_leaves_out_the_input_and_views_that_are_empty(made):
 
 def test_figure_19_needs_the_probe_at_the_same_checkpoints(results):
     with pytest.raises(ValueError, match="no test accuracy of probe 'masc'"):
-        figures.draw("fig19", replace(results, probes=drawn.chosen(results.probes, probe="velpic")))
+        figures.draw("fig19", results.replaced(probes=drawn.chosen(results.probes, probe="velpic")))
     elsewhere = results.probes.assign(epoch=results.probes["epoch"] + 1000)
     with pytest.raises(ValueError, match="no checkpoint with capacity, the probe 'masc'"):
-        figures.draw("fig19", replace(results, probes=elsewhere))
+        figures.draw("fig19", results.replaced(probes=elsewhere))
 
 
 def test_figure_19_colours_epochs_from_dark_to_light(made):
@@ -545,7 +544,7 @@ def test_footers_state_how_stable_capacities_are(results, name):
     # What other measures depend on is not said.
     others = drawn.chosen(geometry, metric="radius").index
     geometry.loc[others, "spread"] = geometry.loc[others, "value"]
-    text = drawn.footer(figures.draw(name, replace(results, geometry=geometry))[0])
+    text = drawn.footer(figures.draw(name, results.replaced(geometry=geometry))[0])
     assert "standard error over random directions at most 3.4 %" in text
     assert "restarts of the search for centre axes at most 2.1 %" in text
 
@@ -596,7 +595,7 @@ def test_views_that_only_some_runs_lack_are_named(results):
     geometry = results.geometry.copy()
     geometry.loc[rows, ["value", "error", "spread", "unstructured"]] = np.nan
     geometry.loc[rows, ["n", "points"]] = 0
-    fig, table = figures.draw("fig16", replace(results, geometry=geometry))
+    fig, table = figures.draw("fig16", results.replaced(geometry=geometry))
     text = drawn.footer(fig)
     assert "permuted at corruption 0, 0.6 (some runs); restored at corruption 0." in text
     assert set(drawn.chosen(table, model="mlp", level=0.6, view="permuted")["n"]) == {2}
@@ -607,10 +606,10 @@ def test_views_that_only_some_runs_lack_are_named(results):
 @pytest.mark.parametrize("name", ["fig16", "fig17", "fig19"])
 def test_a_grid_without_geometry_or_without_networks_is_refused(results, name):
     with pytest.raises(ValueError, match="geometry table holds no value of capacity.* configuration key 'geometry'"):
-        figures.draw(name, replace(results, geometry=results.geometry.head(0)))
+        figures.draw(name, results.replaced(geometry=results.geometry.head(0)))
     if name != "fig19":
         with pytest.raises(ValueError, match="history table holds no test accuracy .* for 12 runs"):
-            figures.draw(name, replace(results, history=results.history.head(0)))
+            figures.draw(name, results.replaced(history=results.history.head(0)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -618,8 +617,7 @@ def test_rows_of_other_metrics_splits_and_modes_change_nothing(results, made, na
     other = results.geometry[results.geometry["metric"] == "radius"].assign(metric="axes_90", kappa=np.nan, value=9.0)
     losses = results.history.assign(metric="loss", value=1 - results.history["value"])
     given = results.probes.assign(split="validation", labels="given", value=0.0)
-    more = replace(
-        results,
+    more = results.replaced(
         geometry=pd.concat([other, results.geometry], ignore_index=True),
         history=pd.concat([losses, results.history], ignore_index=True),
         probes=pd.concat([given, results.probes], ignore_index=True),
@@ -634,7 +632,7 @@ def test_many_levels_layers_and_models_do_not_overlap(name):
     many = frames.geometry_results(pairs, simulated=("fc4", "pool5"), schedule=(0, 1, 4), **options)
     # One data set lacks a level.
     geometry = many.geometry[(many.geometry["dataset"] != "digits") | (many.geometry["level"] != 0.2)]
-    fig, table = figures.draw(name, replace(many, geometry=geometry))
+    fig, table = figures.draw(name, many.replaced(geometry=geometry))
     assert drawn.overlaps(fig) == []
     # Rows of panels are in the order of the configuration.
     points = table[["model", "level"]].drop_duplicates()

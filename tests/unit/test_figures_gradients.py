@@ -1,6 +1,5 @@
 """Figures 23 and 24: norms and directions of gradients over training."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import drawn
@@ -306,7 +305,7 @@ def test_without_corruption_there_is_nothing_to_compare(made, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_data_seed_has_no_interval_and_no_expectation_where_classes_are_unknown(one, name):
-    fig, table = figures.draw(name, replace(one, chance={}))
+    fig, table = figures.draw(name, one.replaced(chance={}))
     text = drawn.footer(fig)
     assert "One data seed (n = 1): no interval." in text and "stopped" not in text and "C classes" not in text
     assert table[["low", "high"]].isna().all(axis=None) and not table["carried"].any()
@@ -341,7 +340,7 @@ def test_zero_and_undefined_values_are_not_averaged_away(results):
     zero = drawn.chosen(table, metric=NORM, part="total", **at).index
     null = drawn.chosen(table, metric="cosine_with_unpermuted", part="total", **at).index
     table.loc[zero, "value"], table.loc[null, "value"] = 0.0, np.nan
-    spoilt = replace(results, gradients=table)
+    spoilt = results.replaced(gradients=table)
     for name, metric in (("fig23", NORM), ("fig24", "cosine_with_unpermuted")):
         fig, drawn_table = figures.draw(name, spoilt)
         shown = drawn.chosen(drawn_table, level=0.5, layer="fc1", group="permuted", part="total", metric=metric)
@@ -351,7 +350,7 @@ def test_zero_and_undefined_values_are_not_averaged_away(results):
 
 def test_a_network_that_is_best_untrained_has_no_largest_ratio(one):
     history = one.history.assign(value=one.history["value"].where(one.history["epoch"] > 0, 1.0))
-    fig, table = figures.draw("fig23", replace(one, history=history))
+    fig, table = figures.draw("fig23", one.replaced(history=history))
     assert table["largest_ratio"].isna().all() and table["last_best_epoch"].eq(0).all()
     row = drawn.chosen(table, layer="fc1", group="permuted", part="label_centered", epoch=1)
     assert panels(fig, 0.5)["fc1"][0].get_title().split("\n")[-1] == f"{row['ratio'].item():.2f}"
@@ -373,6 +372,6 @@ def test_what_is_missing_is_named(one, name, metric):
         table.assign(value=table["value"].where(table["metric"] != metric)),
     ):
         with pytest.raises(ValueError, match=f"no value of {metric}; see the configuration key 'gradients'"):
-            figures.draw(name, replace(one, gradients=lacking))
+            figures.draw(name, one.replaced(gradients=lacking))
     with pytest.raises(ValueError, match="history table holds no test accuracy"):
-        figures.draw(name, replace(one, history=one.history.iloc[:0]))
+        figures.draw(name, one.replaced(history=one.history.iloc[:0]))

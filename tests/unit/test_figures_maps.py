@@ -9,6 +9,7 @@ import pytest
 from matplotlib.colors import to_hex, to_rgb
 
 from latentgen import figures, tables
+from latentgen.analyses import TABLES
 from latentgen.figures import map_tables, maps
 from latentgen.figures.results import Results
 
@@ -49,7 +50,7 @@ def results(
             row = {**run, "epoch": epoch, "split": split, "labels": "true", "mode": "evaluated", "metric": metric}
             measured.append({**row, "value": float(value), "n": 100})
     history = pd.DataFrame(measured)[tables.HISTORY.names]
-    return Results.of({"maps": pd.concat(mapped, ignore_index=True)[tables.MAPS.names], "history": history})
+    return Results.of({"maps": pd.concat(mapped, ignore_index=True)[TABLES["maps"].schema.names], "history": history})
 
 
 def blocks(table):

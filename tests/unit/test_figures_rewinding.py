@@ -1,6 +1,5 @@
 """Figures 20 to 22, and what figure 15 has of rewinding."""
 
-from dataclasses import replace
 from functools import cache, partial
 from itertools import product
 
@@ -185,12 +184,12 @@ def test_the_ring_is_at_the_best_proper_set_in_every_view(results, draw):
         assert (ring.epoch, ring.layer) == rings["suffix"]
     # The oracle is one of saved epochs: redrawn weights cannot win.
     better = results.rewind["value"].where(results.rewind["weights"] == "saved", 1.0)
-    _, table = figures.draw("fig20", replace(results, rewind=results.rewind.assign(value=better)))
+    _, table = figures.draw("fig20", results.replaced(rewind=results.rewind.assign(value=better)))
     assert set(table.loc[table["best"].eq(True), "weights"]) == {"saved"}
 
 
 def test_of_equal_cells_the_earliest_epoch_and_the_shallowest_layer_has_the_ring(small):
-    flat = replace(small, rewind=small.rewind.assign(value=0.5))
+    flat = small.replaced(rewind=small.rewind.assign(value=0.5))
     fig, table = figures.draw("fig20", flat)
     rings = table[table["best"].eq(True)].set_index("series")
     assert list(rings.loc[list(KINDS), "layer"]) == ["fc1", "fc1", "fc2"] and set(rings["epoch"]) == {0}
@@ -245,14 +244,14 @@ def test_there_is_no_ring_where_the_last_epoch_is_best(small, name):
     end = small.rewind["epoch"] == small.rewind["last_epoch"]
     gained = (small.rewind["kind"] == "suffix") & (small.rewind["layer"] == "fc3") & (small.rewind["epoch"] == 1)
     nothing = small.rewind.assign(value=small.rewind["value"].mask(end, 0.98))
-    fig, table = figures.draw(name, replace(small, rewind=nothing))
+    fig, table = figures.draw(name, small.replaced(rewind=nothing))
     titles = [ax.get_title().split("\n") for ax in fig.axes if ax.images and ax.get_title()]
     assert len(titles) == (3 if name == "fig20" else 4) and not table["best"].any()
     assert all(title[2].split(", ")[0] == "nothing gained" for title in titles)
     assert not any(line.get_marker() == "o" for ax in fig.axes for line in drawn.lines(ax))
     ((_, labels),) = drawn.legends(fig)
     assert not any("best test accuracy" in label for label in labels) and drawn.overlaps(fig) == []
-    fig, table = figures.draw(name, replace(small, rewind=nothing.assign(value=nothing["value"].mask(gained, 0.99))))
+    fig, table = figures.draw(name, small.replaced(rewind=nothing.assign(value=nothing["value"].mask(gained, 0.99))))
     rings = table[table["best"].eq(True)]
     assert set(rings["series"]) == {"suffix"} and set(rings["layer"]) == {"fc3"} and set(rings["epoch"]) == {1}
     titles = [ax.get_title() for ax in fig.axes if ax.images and ax.get_title()]
@@ -271,11 +270,11 @@ def test_maps_take_reestimated_statistics_where_there_are_and_others_where_not(r
     )
     assert "Statistics that go with their layer are left to Figure 22." in text
     along = results.rewind[results.rewind["batch_norm"] != "reestimated"]
-    fig, table = figures.draw("fig20", replace(results, rewind=along))
+    fig, table = figures.draw("fig20", results.replaced(rewind=along))
     assert set(table["batch_norm"].dropna()) == {"none", "rewound"}
     text = drawn.footer(fig)
     assert "that go with their layer (rewound)" in text and "anew" not in text and "left to" not in text
-    plain = figures.draw("fig20", replace(results, rewind=chosen(results.rewind, model="mlp")))[0]
+    plain = figures.draw("fig20", results.replaced(rewind=chosen(results.rewind, model="mlp")))[0]
     assert "normalisation" not in drawn.footer(plain)
 
 
@@ -365,7 +364,7 @@ def test_oracles_are_hollow_and_colours_tell_ways_with_batch_norm(draw):
 
 def test_figure_22_without_transfer_held_out_labels_and_initial_weights(small):
     few = small.rewind[(small.rewind["epoch"] > 0)]
-    plain = replace(small, rewind=few, transfer=small.transfer.iloc[:0])
+    plain = small.replaced(rewind=few, transfer=small.transfer.iloc[:0])
     fig, table = figures.draw("fig22", plain)
     assert set(table["series"]) == {*KINDS, "model"} and set(table["choice"]) == {"fixed", "oracle"}
     assert set(table["at"]) == {"end", "best epoch"} and len(fig.axes) == 3
@@ -379,7 +378,7 @@ def test_figure_22_without_transfer_held_out_labels_and_initial_weights(small):
 
 def test_models_without_held_out_rows_have_no_choice_on_them(results, draw):
     lacking = (results.rewind["model"] == "mlp") & (results.rewind["view"] == "validation")
-    _, table = figures.draw("fig22", replace(results, rewind=results.rewind[~lacking]))
+    _, table = figures.draw("fig22", results.replaced(rewind=results.rewind[~lacking]))
     _, every = draw("fig22")
     spare = (every["model"] == "mlp") & (every["choice"] == "validation")
     assert spare.any() and (every["model"] == "resnet18").any()
@@ -406,7 +405,7 @@ def test_lines_have_colours_of_their_way_where_there_are_several(results, draw):
     sentence = "Networks of each way have lines of its colour."
     assert sentence in drawn.footer(fig)
     anew = results.rewind[results.rewind["batch_norm"] != "rewound"]
-    assert sentence not in drawn.footer(figures.draw("fig22", replace(results, rewind=anew))[0])
+    assert sentence not in drawn.footer(figures.draw("fig22", results.replaced(rewind=anew))[0])
 
 
 # --- figure 15 ------------------------------------------------------------------------------------
@@ -487,7 +486,7 @@ def test_only_accuracies_count_in_any_order(results, draw, name):
     others = results.rewind.assign(metric="loss", value=1.0)
     mixed = pd.concat([others, results.rewind]).sample(frac=1, random_state=0).sort_values("model", kind="stable")
     wanted = draw(name)[1]
-    pd.testing.assert_frame_equal(figures.draw(name, replace(results, rewind=mixed))[1], wanted)
+    pd.testing.assert_frame_equal(figures.draw(name, results.replaced(rewind=mixed))[1], wanted)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -515,20 +514,20 @@ def test_deep_networks_and_many_epochs_fit(name):
 def test_tables_without_what_it_shows_are_refused(results, name):
     for rows in (results.rewind.iloc[:0], chosen(results.rewind, view="permuted")):
         with pytest.raises(ValueError, match=r"no test accuracy of a rewound network.*'interventions\.rewind'"):
-            figures.draw(name, replace(results, rewind=rows))
+            figures.draw(name, results.replaced(rewind=rows))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_networks_accuracies_are_not_taken_from_the_history(results, draw, name):
     wanted = draw(name)[1]
     other = results.history.assign(value=1 - results.history["value"]).query("data_seed > 0")
-    pd.testing.assert_frame_equal(figures.draw(name, replace(results, history=other))[1], wanted)
+    pd.testing.assert_frame_equal(figures.draw(name, results.replaced(history=other))[1], wanted)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_fewer_examples_than_there_are_are_stated(results, small, name):
     assert "Scored on 1" not in drawn.footer(figures.draw(name, small)[0])
-    few = replace(small, rewind=small.rewind.assign(n=100))
+    few = small.replaced(rewind=small.rewind.assign(n=100))
     # Training examples are unpermuted or permuted ones, 100 of each; figure 21 alone shows them.
     training = " and 200 of 450 training" if name == "fig21" else ""
     text = drawn.footer(figures.draw(name, few)[0])
@@ -536,10 +535,10 @@ def test_fewer_examples_than_there_are_are_stated(results, small, name):
     # Nothing is said of runs whose numbers are not known; without corruption none is permuted.
     training = " and 100 to 200 of 450 training" if name == "fig21" else ""
     part = results.history[results.history["data_seed"] > 0]
-    few = replace(results, rewind=results.rewind.assign(n=results.rewind["n"].clip(upper=100)), history=part)
+    few = results.replaced(rewind=results.rewind.assign(n=results.rewind["n"].clip(upper=100)), history=part)
     text = drawn.footer(figures.draw(name, few)[0])
     assert f"Scored on 100 of 450 test{training} examples, drawn once for a data seed." in text
-    unknown = replace(few, history=results.history.iloc[:0])
+    unknown = few.replaced(history=results.history.iloc[:0])
     assert "Scored on 1" not in drawn.footer(figures.draw(name, unknown)[0])
 
 
@@ -560,13 +559,13 @@ def single(results):
     """A network whose only layer with weights is the output, beside one with more."""
     output = chosen(results.rewind, model="mlp", kind="prefix", layer="output")
     others = chosen(results.rewind, model="resnet18")
-    return replace(results, rewind=pd.concat([*(output.assign(kind=kind) for kind in KINDS), others]))
+    return results.replaced(rewind=pd.concat([*(output.assign(kind=kind) for kind in KINDS), others]))
 
 
 @pytest.mark.parametrize("name", ["fig20", "fig21"])
 @pytest.mark.parametrize("alone", [True, False])
 def test_maps_of_one_layer_are_the_network_over_the_epochs(single, name, alone):
-    shown = replace(single, rewind=chosen(single.rewind, model="mlp")) if alone else single
+    shown = single.replaced(rewind=chosen(single.rewind, model="mlp")) if alone else single
     fig, table = figures.draw(name, shown)
     point = {"model": "mlp", "level": 0.6}
     cells = chosen(table, view="test", series="suffix", weights="saved", **point)
@@ -583,7 +582,7 @@ def test_maps_of_one_layer_are_the_network_over_the_epochs(single, name, alone):
 
 @pytest.mark.parametrize("alone", [True, False])
 def test_figure_22_of_one_layer_has_lines_alone(single, alone):
-    shown = replace(single, rewind=chosen(single.rewind, model="mlp")) if alone else single
+    shown = single.replaced(rewind=chosen(single.rewind, model="mlp")) if alone else single
     fig, table = figures.draw("fig22", shown)
     rows = chosen(table, model="mlp", level=0.6)
     assert set(rows["series"]) == {"model", "transfer"} and rows["layer"].isna().all()

@@ -1,7 +1,5 @@
 """What figures draw about a mean: intervals from four data seeds on, of fewer the runs themselves."""
 
-from dataclasses import replace
-
 import drawn
 import frames
 import frames_gradients
@@ -91,8 +89,7 @@ def test_the_runs_of_figure_1_are_those_of_the_probes(results):
 def test_a_figure_of_few_and_many_data_seeds_says_where_it_shows_runs(results):
     whole = results("plain", 4)
     one = frames.results([("digits", "cnn")], levels=(0.6,), data_seeds=range(2), schedule=(0, 1, 5, 40))
-    both = replace(
-        whole,
+    both = whole.replaced(
         probes=pd.concat([whole.probes, one.probes]),
         history=pd.concat([whole.history, one.history]),
     )

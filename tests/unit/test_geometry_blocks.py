@@ -12,17 +12,20 @@ from cells import train, trained_cell
 
 from latentgen import models, seeds, tables
 from latentgen.activations.sources import Stream
+from latentgen.analyses import TABLES
 from latentgen.geometry import manifold_geometry, simulated_capacity
 from latentgen.geometry.blocks import geometry_block
 from latentgen.geometry.centers import center_axes
+from latentgen.geometry.declaration import GEOMETRY
 from latentgen.geometry.evaluate import MEAN_FIELD, STANDARD, Analysis
 from latentgen.geometry.measures import measures
-from latentgen.geometry.settings import complete
 from latentgen.geometry.views import VIEWS, views
 from latentgen.labels import RunLabels
 from latentgen.training.state import load_weights
 
-SETTINGS = complete({"points": 10, "directions": 30, "kappa": 0.1, "restarts": 2, "simulated": {"dichotomies": 20}})
+SETTINGS = GEOMETRY.complete(
+    {"points": 10, "directions": 30, "kappa": 0.1, "restarts": 2, "simulated": {"dichotomies": 20}}
+)
 LAYERS = ["input", "fc1", "fc2", "fc3", "output"]
 
 
@@ -34,7 +37,7 @@ def cell(tmp_path_factory, digits_folder):
 
 
 def block(cell, digits_folder, block="0000-0099", settings=SETTINGS, kept=None):
-    return geometry_block(trained_cell(cell, digits_folder), block, settings, kept)
+    return geometry_block(trained_cell(cell, digits_folder), settings, block=block, kept=kept)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def features(cell, digits, seed, epoch, layer):
 
 
 def test_there_is_a_row_for_every_layer_view_and_metric(rows):
-    assert list(rows.columns) == tables.GEOMETRY.names
+    assert list(rows.columns) == TABLES["geometry"].schema.names
     mean_field = rows[~rows["metric"].str.startswith("simulated")]
     counts = mean_field.groupby(["data_seed", "epoch", "layer", "depth", "view", "metric"]).size()
     assert len(counts) == 2 * 3 * len(LAYERS) * len(VIEWS) * len(MEAN_FIELD + STANDARD)
@@ -194,7 +197,7 @@ def test_what_depends_on_a_setting_is_computed_anew(
     cell, digits_folder, rows, tmp_path, monkeypatch, settings, mean_field, simulated
 ):
     kept = tmp_path / "kept.parquet"
-    tables.write(pa.Table.from_pandas(rows, tables.GEOMETRY, preserve_index=False), kept)
+    tables.write(pa.Table.from_pandas(rows, TABLES["geometry"].schema, preserve_index=False), kept)
     calls = computed(cell, digits_folder, kept, monkeypatch, SETTINGS | settings)
     assert calls == {"mean_field": mean_field, "simulated": simulated}
 
@@ -207,13 +210,13 @@ def test_other_labels_compute_anew(cell, digits_folder, rows, tmp_path, monkeypa
     shutil.copytree(cell, other)
     tables.write(pa.Table.from_pandas(changed, tables.LABELS, preserve_index=False), other / "labels.parquet")
     kept = tmp_path / "kept.parquet"
-    tables.write(pa.Table.from_pandas(rows, tables.GEOMETRY, preserve_index=False), kept)
+    tables.write(pa.Table.from_pandas(rows, TABLES["geometry"].schema, preserve_index=False), kept)
     assert computed(other, digits_folder, kept, monkeypatch) == {"mean_field": 3, "simulated": 1}  # those of seed 0
 
 
 def test_a_block_past_the_end_is_empty(cell, digits_folder):
     found = block(cell, digits_folder, block="0100-0199")
-    assert len(found) == 0 and found.schema.equals(tables.GEOMETRY)
+    assert len(found) == 0 and found.schema.equals(TABLES["geometry"].schema)
 
 
 def test_wide_layers_are_projected(cell, digits_folder, rows):

@@ -1,7 +1,7 @@
 """Probes, geometry, gradients, interventions on a GPU against the same on the CPU: equal up to rounding of float32."""
 
 import copy
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from latentgen import activations, checkpoints, labels, models
 from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
-from latentgen.geometry import settings as geometry
+from latentgen.geometry.declaration import GEOMETRY
 from latentgen.geometry.evaluate import MEAN_FIELD, Analysis
 from latentgen.gradients import evaluate as gradients
 from latentgen.gradients.passes import summed
@@ -68,7 +68,7 @@ def test_geometry(cell, digits_folder, digits):
     """Of projected layers too, whose projection is one and the same; mean-field values may end in another optimum."""
 
     def rows_of(source, task):
-        settings = geometry.complete({"points": 10, "directions": 20, "features": 40})
+        settings = GEOMETRY.complete({"points": 10, "directions": 20, "features": 40})
         rows = Analysis(source, {0: task.labels}, digits, settings, 1).mean_field(0)
         return [{name: row[name] for name in ("layer", "view", "metric", "value")} for row in rows]
 
@@ -123,10 +123,10 @@ def test_rewinding(cell, digits_folder, digits):
 def test_continued_and_relabelled_trainings(cell, digits_folder):
     first = trained_cell(cell, digits_folder, RUNS[:1], MODEL, "cuda")
     settings = {"until": 3, "layers": ["last", "layer3"], "bias": ["zero", "kept"]}
-    frame = edit_cell(first, 1, settings, RECIPE).to_pandas()
+    frame = edit_cell(first, settings, epoch=1, training=asdict(RECIPE)).to_pandas()
     assert len(frame.groupby(["layer", "rows", "bias"])) == 4 and set(frame["epoch"]) == {1, 2, 3}
     masc = kinds.complete({"kind": "masc"})
-    frame = relabel_cell(first, {"probe": "masc", "layer": "last"}, masc, RECIPE).to_pandas()
+    frame = relabel_cell(first, {"probe": "masc", "layer": "last"}, probe=masc, training=asdict(RECIPE)).to_pandas()
     assert set(frame["epoch"]) == {0, 1, 2} and frame["value"].notna().all()
 
 

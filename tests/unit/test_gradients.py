@@ -14,6 +14,7 @@ from torch.nn import functional
 from latentgen import checkpoints, datasets, models, noise, tables
 from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
+from latentgen.analyses import TABLES
 from latentgen.gradients import evaluate, layer_gradients, passes
 from latentgen.gradients.blocks import gradients_block
 from latentgen.gradients.passes import PARTS
@@ -289,7 +290,7 @@ def cell(tmp_path_factory, digits_folder):
 
 
 def block(cell, digits_folder, block="0000-0099", kept=None, labels=None):
-    return gradients_block(trained_cell(cell, digits_folder, labels_file=labels), block, kept)
+    return gradients_block(trained_cell(cell, digits_folder, labels_file=labels), True, block=block, kept=kept)
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +299,7 @@ def rows(cell, digits_folder):
 
 
 def test_there_is_a_row_for_every_layer_group_part_and_metric(rows):
-    assert list(rows.columns) == tables.GRADIENTS.names
+    assert list(rows.columns) == TABLES["gradients"].schema.names
     keys = ["data_seed", "epoch", "layer", "group", "part", "metric"]
     assert not rows.duplicated(keys).any()
     # Three metrics for all parts; cosines for two groups, and for the two label parts.
@@ -401,13 +402,13 @@ def test_other_labels_or_selections_compute_anew(cell, digits_folder, rows, tmp_
     changed.loc[first, column] = CHANGES[column](changed.loc[first, column])
     labels, kept = tmp_path / "labels.parquet", tmp_path / "kept.parquet"
     tables.write(pa.Table.from_pandas(changed, tables.LABELS, preserve_index=False), labels)
-    tables.write(pa.Table.from_pandas(rows, tables.GRADIENTS, preserve_index=False), kept)
+    tables.write(pa.Table.from_pandas(rows, TABLES["gradients"].schema, preserve_index=False), kept)
     assert computed(cell, digits_folder, kept, monkeypatch, labels) == 3  # those of seed 0
 
 
 def test_a_block_past_the_end_is_empty(cell, digits_folder):
     found = block(cell, digits_folder, block="0100-0199")
-    assert len(found) == 0 and found.schema.equals(tables.GRADIENTS)
+    assert len(found) == 0 and found.schema.equals(TABLES["gradients"].schema)
 
 
 def test_empty_groups_have_no_values(digits):

@@ -13,8 +13,6 @@ from latentgen.grid.asked import asked
 from latentgen.probes import kinds
 from repository import ROOT
 
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-
 GOOD = {
     "defaults": {
         "dataset": "digits",
@@ -42,7 +40,7 @@ def changed(path, value):
 
 
 def load(config):
-    return grid.load(config, SCHEMA)
+    return grid.load(config)
 
 
 def test_lists_multiply_and_defaults_fill_in():
@@ -394,11 +392,15 @@ REFUSALS = [
     ("exclude", [{"dataset": "digits"}], ["nothing of the grid is left"]),
     ("datasets", {"digits": {"npz": "x.npz"}}, ["datasets.digits", "built-in"]),
     ("datasets", {"own": {"npz": "no/such.npz"}}, ["datasets.own.npz", "'no/such.npz'"]),
-    ("datasets", {"own": {"npz": str(SCHEMA), "size": 32}}, ["datasets.own.size", "no meaning", ".npz"]),
+    ("datasets", {"own": {"npz": str(ROOT / "README.md"), "size": 32}}, ["datasets.own.size", "no meaning", ".npz"]),
     ("datasets", {"own": {"folder": "no/such"}}, ["datasets.own.folder", "'no/such'", "train/ and test/ or val/"]),
-    ("datasets", {"own": {"folder": str(SCHEMA)}}, ["datasets.own.folder", "cannot be read"]),
+    ("datasets", {"own": {"folder": str(ROOT / "README.md")}}, ["datasets.own.folder", "cannot be read"]),
     ("datasets", {"own": {"folder": ".", "size": 0}}, ["datasets.own.size", "0 is less than"]),
-    ("datasets", {"own": {"folder": ".", "npz": str(SCHEMA)}}, ["datasets.own: needs either npz", "or folder"]),
+    (
+        "datasets",
+        {"own": {"folder": ".", "npz": str(ROOT / "README.md")}},
+        ["datasets.own: needs either npz", "or folder"],
+    ),
     ("datasets", {"own": {"size": 32}}, ["datasets.own: needs either npz", "or folder"]),
     ("models", {"own": {"factory": "mlpp"}}, ["models.own.factory", "'mlpp'", "did you mean 'mlp'"]),
     ("models", {"own": {"factory": "no_such_module:make"}}, ["models.own.factory", "no_such_module"]),

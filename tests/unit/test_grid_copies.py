@@ -11,8 +11,6 @@ from latentgen import grid, labels
 from latentgen.grid import copies
 from repository import ROOT
 
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-
 DEFAULTS = {
     "dataset": "digits",
     "saved_epochs": [0, 4],
@@ -23,7 +21,7 @@ DEFAULTS = {
 
 def load(*entries, **top):
     plain = {"model": "mlp_small"} if entries else {}
-    return grid.load({"defaults": DEFAULTS, "grid": [plain | entry for entry in entries], **top}, SCHEMA)
+    return grid.load({"defaults": DEFAULTS, "grid": [plain | entry for entry in entries], **top})
 
 
 def refusal(*entries, **top):
@@ -179,11 +177,11 @@ def test_a_large_grid_is_checked_in_seconds():
 def test_the_example_of_the_readme_and_the_shipped_grids_have_no_copies():
     """As `latentgen.grid.load` accepts them elsewhere; the default grid's intervals need no note."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    assert copies.notes(grid.load(config, SCHEMA).cells) == []
+    assert copies.notes(grid.load(config).cells) == []
     text = (ROOT / "README.md").read_text()
     example = next(block.split("```")[0] for block in text.split("```yaml\n")[1:] if "grid:" in block)
     example = yaml.safe_load(example)
     # Data and model of the example are the reader's own.
     example["datasets"], example["models"] = {}, {}
     example["grid"][0] |= {"dataset": "digits", "model": "mlp_small"}
-    assert copies.notes(grid.load(example, SCHEMA).cells) == []
+    assert copies.notes(grid.load(example).cells) == []

@@ -13,8 +13,6 @@ from latentgen import grid
 from latentgen.grid import paths, reading
 from repository import ROOT
 
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
-
 GOOD = """
 defaults:
   dataset: digits
@@ -63,7 +61,7 @@ def refusal(load, *arguments):
 
 def load_files(*files):
     """As Snakemake does, which parses the files itself."""
-    return grid.load(yaml.safe_load(files[0].read_text()), SCHEMA, files)
+    return grid.load(yaml.safe_load(files[0].read_text()), files)
 
 
 @pytest.mark.parametrize(("text", "words"), REFUSALS.values(), ids=REFUSALS)
@@ -72,9 +70,9 @@ def test_what_yaml_loses_is_named_with_its_file_and_lines(tmp_path, monkeypatch,
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_text(text)
     if included:
-        message = refusal(grid.load, {"grids": ["mine.yaml"]}, SCHEMA)
+        message = refusal(grid.load, {"grids": ["mine.yaml"]})
     else:
-        message = refusal(grid.load, yaml.safe_load(GOOD), SCHEMA, [tmp_path / "mine.yaml"])
+        message = refusal(grid.load, yaml.safe_load(GOOD), [tmp_path / "mine.yaml"])
     for word in ["mine.yaml: ", *words]:
         assert word in message
 
@@ -95,7 +93,7 @@ def test_anchors_merges_and_overridden_keys_are_no_duplicates(tmp_path, monkeypa
         ("mlp_small", 20),
         ("cnn_small", 20),
     ]
-    assert [cell.path for cell in grid.load({"grids": ["good.yaml"]}, SCHEMA).cells] == [cell.path for cell in cells]
+    assert [cell.path for cell in grid.load({"grids": ["good.yaml"]}).cells] == [cell.path for cell in cells]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +151,7 @@ def test_a_file_that_cannot_be_taken_is_refused_at_once(tmp_path, monkeypatch, t
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.yaml").write_bytes(text if isinstance(text, bytes) else text.encode())
     started = time.process_time()
-    message = refusal(grid.load, {"grids": ["mine.yaml"]}, SCHEMA)
+    message = refusal(grid.load, {"grids": ["mine.yaml"]})
     assert time.process_time() - started < 5
     assert "mine.yaml" in message
     assert words in message.replace("{'b', 'a'}", "{'a', 'b'}") and len(message) < 2000
@@ -161,7 +159,7 @@ def test_a_file_that_cannot_be_taken_is_refused_at_once(tmp_path, monkeypatch, t
 
 def test_a_pipe_is_no_configuration_file(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    assert "it is no file" in refusal(grid.load, {"grids": [str(tmp_path / "pipe")]}, SCHEMA)
+    assert "it is no file" in refusal(grid.load, {"grids": [str(tmp_path / "pipe")]})
     assert reading.errors(tmp_path / "pipe") == ["cannot be read: it is no file"]
 
 
@@ -204,7 +202,7 @@ def test_every_path_of_a_configuration_is_expanded(tmp_path, monkeypatch):
         (tmp_path / "leaves" / part).mkdir(parents=True)
         Image.fromarray(images[0]).save(tmp_path / "leaves" / part / "1.png")
     (tmp_path / "grid.yaml").write_text(yaml.safe_dump(good))
-    loaded = grid.load({"data_root": "${HERE}/data", "grids": ["$HERE/grid.yaml"]}, SCHEMA)
+    loaded = grid.load({"data_root": "${HERE}/data", "grids": ["$HERE/grid.yaml"]})
     assert loaded.config["data_root"] == f"{tmp_path}/data"
     declared = {cell.dataset: cell.declared_dataset for cell in loaded.cells}
     assert declared == {
@@ -214,8 +212,8 @@ def test_every_path_of_a_configuration_is_expanded(tmp_path, monkeypatch):
     }
     monkeypatch.delenv("HERE")
     assert "grids: '$HERE/grid.yaml' cannot be read: '$HERE/grid.yaml' names the variable HERE" in refusal(
-        grid.load, {"grids": ["$HERE/grid.yaml"]}, SCHEMA
+        grid.load, {"grids": ["$HERE/grid.yaml"]}
     )
-    message = refusal(grid.load, good | {"data_root": "$HERE"}, SCHEMA)
+    message = refusal(grid.load, good | {"data_root": "$HERE"})
     for key in ("data_root: '$HERE'", "datasets.mine.npz: '$HERE/mine.npz'", "datasets.leaves.folder: '$HERE/leaves'"):
         assert key in message

@@ -6,9 +6,6 @@ import pytest
 import yaml
 
 from latentgen import grid
-from repository import ROOT
-
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 FIRST = {
     "device": "cpu",
@@ -42,7 +39,7 @@ def load(tmp_path, monkeypatch):
     def loaded(index, **files):
         for name, config in files.items():
             (tmp_path / f"{name}.yaml").write_text(config if isinstance(config, str) else yaml.safe_dump(config))
-        return grid.load(index, SCHEMA)
+        return grid.load(index)
 
     return loaded
 
@@ -58,7 +55,7 @@ INDEX = {"grids": ["first.yaml", "second.yaml"]}
 
 def test_the_cells_are_those_of_the_files_each_with_its_own_defaults(load):
     cells = load(INDEX, first=FIRST, second=SECOND).cells
-    alone = [*grid.load(FIRST, SCHEMA).cells, *grid.load(SECOND, SCHEMA).cells]
+    alone = [*grid.load(FIRST).cells, *grid.load(SECOND).cells]
     assert cells == alone and [cell.entry for cell in cells] == [cell.entry for cell in alone]
     assert [(cell.model, cell.level, list(cell.families)) for cell in cells] == [
         ("mlp_small", 0.0, ["moments"]),

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import yaml
-from test_grid import SCHEMA, changed
+from test_grid import changed
 
 from latentgen import datasets, grid
 from latentgen.grid import numbers
@@ -64,7 +64,7 @@ MEANT = [
 @pytest.mark.parametrize(("path", "value", "meant"), MEANT, ids=[f"{path}={value}" for path, value, _ in MEANT])
 def test_numbers_are_taken_as_what_they_mean(path, value, meant):
     """As a configuration that writes them plainly, with the same hashes and folders."""
-    mine, plain = (grid.load(changed(path, number), SCHEMA) for number in (value, meant))
+    mine, plain = (grid.load(changed(path, number)) for number in (value, meant))
     assert repr(mine.config) == repr(plain.config) or path == "defaults.levels"
     assert [repr(cell) for cell in mine.cells] == [repr(cell) for cell in plain.cells]
     assert [repr(cell.settings) for cell in mine.cells] == [repr(cell.settings) for cell in plain.cells]
@@ -198,7 +198,7 @@ def test_what_has_no_meaning_is_refused_at_once(path, value, words):
     config = changed(path, value)
     started = time.process_time()
     with pytest.raises(grid.ConfigError) as error:
-        grid.load(config, SCHEMA)
+        grid.load(config)
     assert time.process_time() - started < 5
     for word in words:
         assert word in str(error.value)
@@ -232,7 +232,7 @@ def test_values_that_multiply_are_refused_at_once(path, value, words):
     place[last] = {"own": {"factory": "mlp", "options": {"widths": value}}} if last == "models" else value
     started = time.process_time()
     with pytest.raises(grid.ConfigError, match=words) as error:
-        grid.load(config, SCHEMA)
+        grid.load(config)
     assert time.process_time() - started < 5 and len(str(error.value)) < 5000
 
 
@@ -240,9 +240,9 @@ def test_blocks_of_a_training_that_may_stop_early_are_counted():
     config = changed("defaults.block", 1)
     config["defaults"]["training"] |= {"epochs": 10_000_000, "stop_accuracy": 1.0}
     with pytest.raises(grid.ConfigError, match=r"grid\[0\].block: 1: 40,000,012 jobs, before exclusions; max_jobs"):
-        grid.load(config, SCHEMA)
+        grid.load(config)
     config["defaults"]["training"]["stop_accuracy"] = None
-    assert [cell.blocks[-1] for cell in grid.load(config, SCHEMA).cells] == ["10000000-10000000"] * 4
+    assert [cell.blocks[-1] for cell in grid.load(config).cells] == ["10000000-10000000"] * 4
 
 
 def test_entries_are_counted_together_and_the_limit_can_be_raised():
@@ -250,9 +250,9 @@ def test_entries_are_counted_together_and_the_limit_can_be_raised():
     config["max_jobs"] = 120
     # Two levels, each with labels, training and probes of one block.
     with pytest.raises(grid.ConfigError, match=r"grid: 240 jobs, before exclusions; max_jobs \(120\) allows 120"):
-        grid.load(config, SCHEMA)
+        grid.load(config)
     config["max_jobs"] = 240
-    assert len(grid.load(config, SCHEMA).cells) == 80
+    assert len(grid.load(config).cells) == 80
 
 
 def test_the_number_of_jobs_is_not_underestimated():
@@ -268,29 +268,29 @@ def test_the_number_of_jobs_is_not_underestimated():
         "config/stephenson2021/cnn-mnist.yaml",
     ):
         config = yaml.safe_load((ROOT / name).read_text())
-        loaded = grid.load(config, SCHEMA)
+        loaded = grid.load(config)
         jobs = sum(len(work.jobs(cell, dump=False)) for cell in loaded.cells)
         runs = sum(len(cell.runs) for cell in loaded.cells)
         kept = sum(len(cell.runs) * len(work.kept_epochs(cell)) for cell in loaded.cells)
         least = {"jobs": jobs, "runs": runs, "checkpoints": -(-kept // limits.CHECKPOINTS_OF_A_JOB)}
         for count in least.values():
             with pytest.raises(grid.ConfigError, match="max_jobs"):
-                grid.load(config | {"max_jobs": count - 1}, SCHEMA)
-        assert len(grid.load(config | {"max_jobs": 2 * max(least.values())}, SCHEMA).cells) == len(loaded.cells)
+                grid.load(config | {"max_jobs": count - 1})
+        assert len(grid.load(config | {"max_jobs": 2 * max(least.values())}).cells) == len(loaded.cells)
 
 
 def test_models_that_share_a_folder_on_some_file_systems_are_refused():
     config = changed("models", {"wide": {"factory": "mlp"}, "Wide": {"factory": "mlp"}})
     config["grid"][0]["model"] = ["wide", "Wide"]
     with pytest.raises(grid.ConfigError, match="models: 'Wide' and 'wide' differ in upper and lower case alone"):
-        grid.load(config, SCHEMA)
+        grid.load(config)
     config["grid"][0]["model"] = ["wide"]
-    assert grid.load(config, SCHEMA).cells
+    assert grid.load(config).cells
 
 
 def test_an_open_choice_of_file_is_explained():
     with pytest.raises(grid.ConfigError) as error:
-        grid.load({"device": "cuda"}, SCHEMA)
+        grid.load({"device": "cuda"})
     for words in ("grid: is needed", "--config key=value", "--configfile config.yaml yours.yaml"):
         assert words in str(error.value)
 

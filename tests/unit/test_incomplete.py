@@ -12,7 +12,6 @@ from latentgen import figures, grid, incomplete, tables
 from latentgen.figures import style
 from repository import ROOT
 
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 SMOKE = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
 CELL = "results/runs/digits/mlp_small/uniform-0.6/data0-1-model0"
 ALL = ["edit", "geometry", "gradients", "history", "maps", "probes", "relabel", "rewind", "transfer"]
@@ -20,7 +19,7 @@ ALL = ["edit", "geometry", "gradients", "history", "maps", "probes", "relabel", 
 
 @pytest.fixture(scope="module")
 def smoke():
-    return grid.load(SMOKE, SCHEMA)
+    return grid.load(SMOKE)
 
 
 @pytest.fixture(scope="module")
@@ -98,13 +97,13 @@ def test_a_data_set_that_is_missing_takes_all_its_cells_away(smoke, files):
 @pytest.mark.parametrize("given,taken", [(True, True), ("true", True), (False, False), ("false", False), (None, False)])
 def test_the_key_is_taken_from_a_file_and_from_a_command_line(given, taken):
     config = copy.deepcopy(SMOKE) | ({} if given is None else {"partial_results": given})
-    assert grid.load(config, SCHEMA).config["partial_results"] is taken
+    assert grid.load(config).config["partial_results"] is taken
 
 
 @pytest.mark.parametrize("given", ["yes", 1, 0, "True "])
 def test_other_words_for_the_key_are_refused(given):
     with pytest.raises(grid.ConfigError, match="partial_results"):
-        grid.load(SMOKE | {"partial_results": given}, SCHEMA)
+        grid.load(SMOKE | {"partial_results": given})
 
 
 @pytest.fixture

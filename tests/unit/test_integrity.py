@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow as pa
@@ -17,7 +18,7 @@ from latentgen.activations.sources import Dump, dump_layers
 from latentgen.datasets import base
 from latentgen.digests import Damaged
 from latentgen.geometry.blocks import geometry_block
-from latentgen.geometry.settings import complete as geometry_settings
+from latentgen.geometry.declaration import GEOMETRY as DECLARED
 from latentgen.gradients.blocks import gradients_block
 from latentgen.interventions.edit import edit_cell
 from latentgen.interventions.relabel import relabel_cell
@@ -31,18 +32,22 @@ from latentgen.training.state import read_state, save_state
 
 BLOCK = "0000-0009"
 MASC = kinds.complete({"kind": "masc"})
-GEOMETRY = geometry_settings({"points": 10, "directions": 10, "restarts": 1})
+GEOMETRY = DECLARED.complete({"points": 10, "directions": 10, "restarts": 1})
 REWIND = {"batch_norm": ["rewound"], "redraws": 0, "examples": 50}
 #: Every analysis of a cell, as its job calls it.
 ANALYSES = {
-    "probes": lambda cell, kept: probe_block(cell, BLOCK, {"masc": MASC}, kept),
-    "geometry": lambda cell, kept: geometry_block(cell, BLOCK, GEOMETRY, kept),
-    "gradients": lambda cell, kept: gradients_block(cell, BLOCK, kept),
-    "transfer": lambda cell, kept: transfer_block(cell, BLOCK, {"layers": "last"}, kept),
-    "rewind": lambda cell, kept: rewind_cell(cell, REWIND, kept),
+    "probes": lambda cell, kept: probe_block(cell, {"masc": MASC}, block=BLOCK, kept=kept),
+    "geometry": lambda cell, kept: geometry_block(cell, GEOMETRY, block=BLOCK, kept=kept),
+    "gradients": lambda cell, kept: gradients_block(cell, True, block=BLOCK, kept=kept),
+    "transfer": lambda cell, kept: transfer_block(cell, {"layers": "last"}, block=BLOCK, kept=kept),
+    "rewind": lambda cell, kept: rewind_cell(cell, REWIND, kept=kept),
     "maps": lambda cell, kept: maps_cell(cell, {"methods": ["pca"], "layers": "last", "examples": 60}),
-    "edit": lambda cell, kept: edit_cell(cell, 1, {"layers": ["last"], "bias": ["zero"], "until": 2}, RECIPE),
-    "relabel": lambda cell, kept: relabel_cell(cell, {"probe": "masc", "layer": "last"}, MASC, RECIPE),
+    "edit": lambda cell, kept: edit_cell(
+        cell, {"layers": ["last"], "bias": ["zero"], "until": 2}, epoch=1, training=asdict(RECIPE)
+    ),
+    "relabel": lambda cell, kept: relabel_cell(
+        cell, {"probe": "masc", "layer": "last"}, probe=MASC, training=asdict(RECIPE)
+    ),
     "dump": lambda cell, kept: dump_block(cell.folder, cell.runs, BLOCK, cell.stream(), cell.folder / "dumps" / BLOCK),
     "one dump": lambda cell, kept: dump_layer(
         cell.folder, cell.runs[0], 1, "fc1", stream(cell.data_folder, MODEL, "cpu", 1), cell.folder / "fc1.npy"

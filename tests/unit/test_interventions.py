@@ -1,6 +1,7 @@
 """Edited readouts against networks edited by hand; continued and relabelled trainings against the plain ones."""
 
 import copy
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from cells import MODEL, RUNS, train, trained_cell
 from latentgen import checkpoints, datasets, labels, models, tables
 from latentgen.activations.dumps import stream
 from latentgen.activations.sources import Stream
+from latentgen.analyses import TABLES
 from latentgen.interventions.edit import edit_cell
 from latentgen.interventions.evaluate import evaluate
 from latentgen.interventions.heads import Truncated, Variant, class_rows, edited, readout_of, replacing
@@ -50,7 +52,7 @@ def features(source, split, layer):
 
 def transferred(cell, digits_folder, layers="all", block="0000-0009", kept=None):
     settings = {"layers": layers}
-    return transfer_block(trained_cell(cell, digits_folder), block, settings, kept)
+    return transfer_block(trained_cell(cell, digits_folder), settings, block=block, kept=kept)
 
 
 def test_zero_bias_transfer_is_velpic_on_every_layer(source, drawn):
@@ -148,7 +150,7 @@ def test_a_class_never_seen_has_a_row_of_zeros():
 
 def test_known_transfer_rows_are_taken_over(cell, digits_folder, tmp_path, monkeypatch):
     table = transferred(cell, digits_folder)
-    assert table.schema.equals(tables.TRANSFER)
+    assert table.schema.equals(TABLES["transfer"].schema)
     tables.write(table, tmp_path / "kept.parquet")
     monkeypatch.setattr("latentgen.interventions.evaluate.evaluate", lambda *a: pytest.fail("computed again"))
     assert transferred(cell, digits_folder, kept=tmp_path / "kept.parquet").equals(table)
@@ -172,7 +174,7 @@ def odd_cells(tmp_path_factory, digits_folder):
 def edit_odd(cell, digits_folder, **settings):
     folder, runs, recipe, model = cell
     chosen = {"layers": ["last"], "bias": ["zero"], "until": 3, **settings}
-    return edit_cell(trained_cell(folder, digits_folder, runs, model), 1, chosen, recipe)
+    return edit_cell(trained_cell(folder, digits_folder, runs, model), chosen, epoch=1, training=asdict(recipe))
 
 
 def test_a_readout_without_bias_has_one_edit(odd_cells, digits_folder):
@@ -270,7 +272,7 @@ def test_a_truncated_network_trains_the_layers_in_front_alone(source):
 
 def edit(cell, digits_folder, settings, epoch=3, recipe=PLAIN):
     chosen = {"layers": ["last"], "bias": ["zero"], **settings}
-    return edit_cell(trained_cell(cell, digits_folder), epoch, chosen, recipe)
+    return edit_cell(trained_cell(cell, digits_folder), chosen, epoch=epoch, training=asdict(recipe))
 
 
 MEASURES = ["data_seed", "epoch", "split", "labels", "mode", "metric"]
@@ -279,7 +281,7 @@ MEASURES = ["data_seed", "epoch", "split", "labels", "mode", "metric"]
 def test_the_control_without_optimiser_state_is_the_run_itself(cell, digits_folder):
     """Plain gradient descent has no state that could start afresh, so nothing may differ to the last digit."""
     table = edit(cell, digits_folder, {"until": 6, "layers": ["last", "fc1"], "bias": ["zero", "kept"]})
-    assert table.schema.equals(tables.EDIT)
+    assert table.schema.equals(TABLES["edit"].schema)
     frame = table.to_pandas()
     edits = frame[["layer", "rows", "bias"]].drop_duplicates().itertuples(index=False, name=None)
     assert list(edits) == [
@@ -347,8 +349,8 @@ def test_unknown_layers_are_named(cell, digits_folder):
 def test_relabelling_is_a_training_on_what_the_probe_predicts(cell, digits_folder, digits, source, drawn, tmp_path):
     masc = kinds.complete({"kind": "masc", "variance": 0.9})
     settings = {"probe": "masc90", "layer": "fc1"}
-    table = relabel_cell(trained_cell(cell, digits_folder), settings, masc, PLAIN)
-    assert table.schema.equals(tables.RELABEL)
+    table = relabel_cell(trained_cell(cell, digits_folder), settings, probe=masc, training=asdict(PLAIN))
+    assert table.schema.equals(TABLES["relabel"].schema)
     frame = table.to_pandas()
     assert set(frame["probe"]) == {"masc90"} and set(frame["layer"]) == {"fc1"} and set(frame["from_epoch"]) == {6}
     frame = frame[frame["data_seed"] == 1]
@@ -375,4 +377,6 @@ def test_relabelling_is_a_training_on_what_the_probe_predicts(cell, digits_folde
 def test_relabelling_names_a_probe_that_is_too_narrow(cell, digits_folder):
     qda = kinds.complete({"kind": "qda", "max_features": 100})
     with pytest.raises(ValueError, match="not meant for layers as wide as 'fc1'"):
-        relabel_cell(trained_cell(cell, digits_folder), {"probe": "qda", "layer": "fc1"}, qda, PLAIN)
+        relabel_cell(
+            trained_cell(cell, digits_folder), {"probe": "qda", "layer": "fc1"}, probe=qda, training=asdict(PLAIN)
+        )

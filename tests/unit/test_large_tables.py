@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from latentgen import figures, rowgroups, summary, tables
+from latentgen.analyses import TABLES
 from latentgen.digests import Damaged
 from latentgen.figures import averages, reading
 from latentgen.figures.catalogue import FIGURES
@@ -253,7 +254,7 @@ def test_the_headline_of_files_is_that_of_their_tables(results, headline, files,
 def test_a_headline_of_files_without_test_accuracies_is_refused(files):
     no_probe = tables.read(files[0], filters=[("metric", "==", "loss")])
     tables.write(
-        pa.Table.from_pandas(no_probe, schema=tables.PROBES, preserve_index=False),
+        pa.Table.from_pandas(no_probe, schema=TABLES["probes"].schema, preserve_index=False),
         files[0].parent / "x" / "probes.parquet",
     )
     with pytest.raises(ValueError, match="none has a test accuracy on any layer"):

@@ -13,13 +13,13 @@ from scipy.spatial.distance import cdist, pdist
 from scipy.stats import special_ortho_group
 
 from latentgen import models, tables
+from latentgen.analyses import TABLES
 from latentgen.labels import RunLabels
-from latentgen.maps import embedding, settings
+from latentgen.maps import embedding
 from latentgen.maps.cell import maps_cell, sample
+from latentgen.maps.declaration import MAPS, METHODS
 from latentgen.maps.embedding import aligned, embed
 from latentgen.training.state import load_weights
-
-METHODS = settings.METHODS
 
 
 @pytest.fixture(scope="module")
@@ -196,12 +196,12 @@ def test_too_few_examples_name_the_key():
 
 
 def test_settings_have_defaults_and_refuse_too_few_examples():
-    assert settings.complete(None) is None
-    assert settings.complete({"layers": ["last"]}) == {"methods": ["umap"], "layers": ["last"], "examples": 1000}
-    assert list(settings.errors({"maps": None})) == list(settings.errors({"maps": {}})) == []
-    assert list(settings.errors({"maps": {"examples": 31}})) == []
-    (error,) = settings.errors({"maps": {"examples": 30}})
-    assert error.startswith(".examples: 30")
+    assert MAPS.complete(None) is None
+    assert MAPS.complete({"layers": ["last"]}) == {"methods": ["umap"], "layers": ["last"], "examples": 1000}
+    assert list(MAPS.wrong({"maps": None}, {0})) == list(MAPS.wrong({"maps": {}}, {0})) == []
+    assert list(MAPS.wrong({"maps": {"examples": 31}}, {0})) == []
+    (error,) = MAPS.wrong({"maps": {"examples": 30}}, {0})
+    assert error.startswith(".maps.examples: 30")
 
 
 # ---- the table of a cell ----
@@ -245,7 +245,7 @@ def features(cell, digits, epoch, examples, layer):
 
 
 def test_every_map_has_the_same_examples_and_their_labels(table, rows, cell):
-    assert table.schema.equals(tables.MAPS) and set(rows["data_seed"]) == {0}  # the first of two runs
+    assert table.schema.equals(TABLES["maps"].schema) and set(rows["data_seed"]) == {0}  # the first of two runs
     labels = RunLabels.read(cell / "labels.parquet", 0)
     expected = sample(labels, 60, 0)
     groups = rows.groupby(["epoch", "layer", "depth", "method"], sort=False)

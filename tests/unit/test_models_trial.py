@@ -538,7 +538,7 @@ def test_tied_weights_are_rewound_and_redrawn_under_all_their_names(tmp_path, di
     train(tmp_path, digits_folder, Recipe("adam", 0.01, 64, 2), (0,), [run], model)
     cell = trained_cell(tmp_path, digits_folder, [run], model)
     settings = {"batch_norm": ["rewound"], "redraws": 1, "examples": None}
-    frame = rewind_cell(cell, settings, None).to_pandas()
+    frame = rewind_cell(cell, settings).to_pandas()
     source = cell.stream()
     images, labels = source.pixels["test"].batch(slice(None)), torch.from_numpy(np.array(cell.data.y_test))
     first = load_file(tmp_path / "checkpoints/data0-model0/epoch-0000.safetensors")

@@ -12,7 +12,6 @@ import pytest
 
 from latentgen import datasets, grid
 from latentgen.datasets import DataError, npz
-from repository import ROOT
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (12, 5, 4), dtype=np.uint8)
 LABELS = np.arange(12) % 3
@@ -312,12 +311,11 @@ def test_a_plan_refuses_with_key_file_and_remedy(tmp_path):
     entry["probes"] = {"masc": {"kind": "masc"}}
     entry["training"] = {"optimizer": "sgd", "learning_rate": 0.1, "batch_size": 4, "epochs": 1}
     config = {"datasets": {"own": {"npz": str(tmp_path / "own.npz")}}, "grid": [entry]}
-    schema = ROOT / "workflow" / "schemas" / "config.schema.yaml"
     write(tmp_path / "own.npz")
-    assert grid.load(config, schema).datasets == ["own"]
+    assert grid.load(config).datasets == ["own"]
     write(tmp_path / "own.npz", np.where(LABELS == 2, 255, LABELS))
     with pytest.raises(grid.ConfigError, match=r"datasets\.own\.npz: .*: the label 255 .*leave these images out"):
-        grid.load(config, schema)
+        grid.load(config)
 
 
 @pytest.mark.parametrize(("scale", "word"), [(0, "all training images of own are the same"), (1, "multiplied by 255")])

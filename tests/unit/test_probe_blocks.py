@@ -11,6 +11,7 @@ from cells import MODEL, RUNS, train, trained_cell
 from latentgen import checkpoints, labels, noise, tables
 from latentgen.activations.dumps import dump_block, dump_layer, stream
 from latentgen.activations.sources import Stream
+from latentgen.analyses import TABLES
 from latentgen.probes import MASC, LogisticProbe, VeLPIC, blocks, kinds, passes
 from latentgen.probes.blocks import probe_block
 from latentgen.training.recipe import Recipe
@@ -31,7 +32,7 @@ def cell(tmp_path_factory, digits_folder):
 
 
 def probe(cell, digits_folder, block="0000-0009", family=PROBES, kept=None, dumps=None):
-    return probe_block(trained_cell(cell, digits_folder), block, family, kept, dumps)
+    return probe_block(trained_cell(cell, digits_folder), family, block=block, kept=kept, dumps=dumps)
 
 
 def test_published_files_of_a_cell(cell):
@@ -143,13 +144,13 @@ def test_a_probe_for_narrow_layers_leaves_wide_ones_out(cell, digits_folder):
 def test_a_grid_s_only_probes_must_fit_some_layer(cell, digits_folder):
     family = {name: kinds.complete({"kind": "qda", "max_features": width}) for name, width in (("q", 1), ("r", 2))}
     trained = trained_cell(cell, digits_folder)
-    assert len(probe_block(trained, "0000-0009", family, None)) == 0
+    assert len(probe_block(trained, family, block="0000-0009")) == 0
     with pytest.raises(
         ValueError, match=r"^probes.q.max_features: 1, probes.r.max_features: 2: every layer .* is wider"
     ):
-        probe_block(trained, "0000-0009", family, None, needed=True)
+        probe_block(trained, family, block="0000-0009", needed=True)
     # Past the end there is nothing to fit.
-    assert len(probe_block(trained, "0010-0019", family, None, needed=True)) == 0
+    assert len(probe_block(trained, family, block="0010-0019", needed=True)) == 0
 
 
 LIMITED = {
@@ -198,7 +199,7 @@ def test_depth_follows_the_model_and_every_layer_is_there(cell, digits_folder):
 
 def test_a_block_past_the_end_is_empty_with_the_right_columns(cell, digits_folder):
     table = probe(cell, digits_folder, block="0010-0019")
-    assert table.num_rows == 0 and table.schema.equals(tables.PROBES)
+    assert table.num_rows == 0 and table.schema.equals(TABLES["probes"].schema)
 
 
 def test_blocks_partition_the_epochs(cell, digits_folder):
@@ -211,20 +212,30 @@ def test_dumps_give_the_same_table_to_the_last_digit(cell, digits_folder, tmp_pa
     assert probe(cell, digits_folder, dumps=tmp_path).equals(probe(cell, digits_folder))
 
 
+def noted(into, compute):
+    """``compute``, which first notes the pieces that it is to compute."""
+    return lambda cell, family, missing, **more: into.extend(missing) or compute(cell, family, missing, **more)
+
+
+def places(pieces):
+    """Data seed and epoch of each checkpoint, once."""
+    return list(dict.fromkeys((piece.checkpoint.run["data_seed"], piece.checkpoint.epoch) for piece in pieces))
+
+
 def test_known_rows_are_taken_over_and_others_computed(cell, digits_folder, tmp_path, monkeypatch):
     table = probe(cell, digits_folder)
     tables.write(table, tmp_path / "kept.parquet")
     with monkeypatch.context() as patch:
-        patch.setattr(blocks, "_compute", lambda *a: pytest.fail("computed again"))
+        patch.setattr(blocks, "_compute", lambda *_, **__: pytest.fail("computed again"))
         assert probe(cell, digits_folder, kept=tmp_path / "kept.parquet").equals(table)
 
     computed = []
     compute = blocks._compute
     with monkeypatch.context() as patch:
-        patch.setattr(blocks, "_compute", lambda todo, *a: computed.extend(todo.values()) or compute(todo, *a))
+        patch.setattr(blocks, "_compute", noted(computed, compute))
         more = {**PROBES, "masc50": kinds.complete({"kind": "masc", "variance": 0.5})}
         wider = probe(cell, digits_folder, family=more, kept=tmp_path / "kept.parquet")
-    assert [set(wanted) for wanted in computed] == [{"masc50"}] * 6
+    assert [piece.method for piece in computed] == ["masc50"] * 6
     assert wider.equals(probe(cell, digits_folder, family=more))
 
 
@@ -232,8 +243,8 @@ def test_a_killed_job_keeps_the_checkpoints_it_was_through_with(cell, digits_fol
     monkeypatch.setattr("latentgen.blocks.KEEP_SECONDS", -1.0)
     kept, compute, done = tmp_path / "kept.parquet", blocks._compute, []
 
-    def killed(todo, *rest):
-        for number, found in enumerate(compute(todo, *rest)):
+    def killed(*job, **more):
+        for number, found in enumerate(compute(*job, **more)):
             if number == 4:
                 raise KeyboardInterrupt
             yield found
@@ -242,9 +253,9 @@ def test_a_killed_job_keeps_the_checkpoints_it_was_through_with(cell, digits_fol
         patch.setattr(blocks, "_compute", killed)
         with pytest.raises(KeyboardInterrupt):
             probe(cell, digits_folder, kept=kept)
-    monkeypatch.setattr(blocks, "_compute", lambda todo, *rest: done.extend(todo) or compute(todo, *rest))
+    monkeypatch.setattr(blocks, "_compute", noted(done, compute))
     table = probe(cell, digits_folder, kept=kept)
-    assert [(checkpoint.run["data_seed"], checkpoint.epoch) for checkpoint in done] == [(1, 1), (1, 4)]
+    assert places(done) == [(1, 1), (1, 4)]
     assert table.equals(probe(cell, digits_folder)) and pq.read_table(kept).equals(table)
 
 
@@ -263,18 +274,18 @@ def test_an_added_epoch_computes_only_its_own_rows(cell, digits_folder, tmp_path
     train(tmp_path, digits_folder, saved=(0, 1, 3, 4))
     computed = []
     compute = blocks._compute
-    monkeypatch.setattr(blocks, "_compute", lambda todo, *a: computed.extend(todo) or compute(todo, *a))
+    monkeypatch.setattr(blocks, "_compute", noted(computed, compute))
     probe(tmp_path, digits_folder, kept=tmp_path / "kept.parquet")
-    assert [(checkpoint.run["data_seed"], checkpoint.epoch) for checkpoint in computed] == [(0, 3), (1, 3)]
+    assert places(computed) == [(0, 3), (1, 3)]
 
 
 def test_rows_of_equal_weights_are_kept_under_another_recipe(cell, digits_folder, tmp_path, monkeypatch):
     tables.write(probe(cell, digits_folder), tmp_path / "kept.parquet")
-    monkeypatch.setattr(blocks, "_compute", lambda *a: pytest.fail("computed again"))
+    monkeypatch.setattr(blocks, "_compute", lambda *_, **__: pytest.fail("computed again"))
     for run in RUNS:
         monkeypatch.setitem(run, "entry", "def")  # what more epochs make of it
     taken = probe(cell, digits_folder, kept=tmp_path / "kept.parquet")
-    assert set(taken["entry"].to_pylist()) == {"def"} and taken.schema.equals(tables.PROBES)
+    assert set(taken["entry"].to_pylist()) == {"def"} and taken.schema.equals(TABLES["probes"].schema)
 
 
 def test_a_dump_past_the_stop_names_the_stop(cell, digits_folder, tmp_path):

@@ -5,10 +5,10 @@ import yaml
 
 from latentgen import grid
 from latentgen.figures import catalogue
+from latentgen.probes import compared
 from repository import ROOT
 
 FOLDER = ROOT / "config" / "ketha2026"
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 SGD = {"optimizer": "sgd", "learning_rate": 1e-3, "momentum": 0.9, "batch_size": 32, "stop_accuracy": 1.0}
 SIX = [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]
@@ -49,7 +49,7 @@ def published(tmp_path_factory):
     (where / "config").symlink_to(ROOT / "config")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(where)
-        return {path.stem: grid.load(yaml.safe_load(path.read_text()), SCHEMA) for path in FOLDER.glob("*.yaml")}
+        return {path.stem: grid.load(yaml.safe_load(path.read_text())) for path in FOLDER.glob("*.yaml")}
 
 
 def cells_of(loaded, dataset):
@@ -101,7 +101,7 @@ def test_the_core_probes_are_the_published_ones(published, name):
 def test_the_other_probes_of_the_paper_are_there(published, name):
     for cell in published[name].cells:
         probes = cell.settings["probes"]
-        thresholds = [(probes[probe]["n_axes"], probes[probe]["variance"]) for probe in catalogue.thresholds(probes)]
+        thresholds = [(probes[probe]["n_axes"], probes[probe]["variance"]) for probe in compared.thresholds(probes)]
         assert [variance for axes, variance in thresholds if axes is None] == [0.25, 0.5, 0.75, 0.99]
         assert [axes for axes, _ in thresholds if axes is not None] == [1]
         baselines = {probe["kind"]: probe for probe in probes.values() if probe["fit_labels"] == "given"}
@@ -125,7 +125,7 @@ def test_subspaces_of_wrong_labels_are_fitted_in_clean_networks_alone(published,
 
 def test_only_the_network_with_batch_norm_is_read_in_both_modes(published):
     for name in FILES:
-        pairs = {pair for cell in published[name].cells for pair in catalogue.mode_pairs(cell.settings["probes"])}
+        pairs = {pair for cell in published[name].cells for pair in compared.mode_pairs(cell.settings["probes"])}
         expected = {("masc", "masc-example"), ("velpic", "velpic-example")} if name == "resnet18-cifar10" else set()
         assert pairs == expected
 

@@ -21,7 +21,7 @@ README = " ".join((ROOT / "README.md").read_text().split())
 def runs(tmp_path_factory, digits_folder):
     """{quantity: percent of each run} of the small MLP of the default grid at level 0.6, with VeLPIC."""
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
-    cells = grid.load(config, ROOT / "workflow" / "schemas" / "config.schema.yaml").cells
+    cells = grid.load(config).cells
     (cell,) = [cell for cell in cells if (cell.model, cell.level) == ("mlp_small", 0.6)]
     folder, columns = tmp_path_factory.mktemp("readme"), [run.columns() for run in cell.runs]
     drawn = folder / "labels.parquet"
@@ -32,7 +32,7 @@ def runs(tmp_path_factory, digits_folder):
     train_cell(folder, columns, digits_folder, drawn, cell.declared_model, recipe, [0], "cpu", 1)
     trained = TrainedCell(folder, columns, digits_folder, drawn, cell.declared_model, "cpu", threads=1)
     velpic = {"velpic": {key: value for key, value in cell.settings["probes"]["velpic"].items() if key != "family"}}
-    probes = [probe_block(trained, block, velpic, None).to_pandas() for block in cell.blocks]
+    probes = [probe_block(trained, velpic, block=block).to_pandas() for block in cell.blocks]
     probes, history = pd.concat(probes), tables.read(folder / "history.parquet")
     found = {}
     for data_seed in sorted(history["data_seed"].unique()):

@@ -1,5 +1,7 @@
 """Readouts whose weight is computed from other parameters: what an edit leaves them computing, or why it is refused."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -176,8 +178,8 @@ EDIT = {"until": 2, "layers": ["last"], "bias": ["zero"]}
 @pytest.mark.parametrize("name", ["weight_norm", "older_weight_norm"])
 def test_normalised_readouts_are_edited_and_trained_on(cells, name):
     """What is trained on starts as the transfer says, and ends elsewhere than the control."""
-    history = edit_cell(cells(name), 1, EDIT, RECIPE).to_pandas()
-    transfer = transfer_block(cells(name), "0001-0001", {"layers": "last"}, None).to_pandas()
+    history = edit_cell(cells(name), EDIT, epoch=1, training=asdict(RECIPE)).to_pandas()
+    transfer = transfer_block(cells(name), {"layers": "last"}, block="0001-0001").to_pandas()
     published = transfer[(transfer.rows == "axis") & (transfer.norm == "unit") & (transfer.mix == 1)]
     expected = published[published.bias == "zero"].set_index(["split", "labels"])["value"]
     test = history[(history.split == "test") & (history["mode"] == "evaluated") & (history.metric == "accuracy")]
@@ -188,19 +190,19 @@ def test_normalised_readouts_are_edited_and_trained_on(cells, name):
 @pytest.mark.parametrize("name", ["spectral_norm", "older_spectral_norm", "cosine"])
 def test_readouts_that_cannot_be_edited_are_refused_before_the_control_is_trained(cells, name):
     with pytest.raises(ValueError, match="the readout '3'"):
-        edit_cell(cells(name), 1, EDIT, RECIPE)
+        edit_cell(cells(name), EDIT, epoch=1, training=asdict(RECIPE))
     assert not list((cells(name).folder / "partial" / "edit").glob("epoch-0001/*/*"))
 
 
 def test_a_readout_that_is_more_than_its_weight_has_no_transfer(cells):
     with pytest.raises(ValueError, match=r"the readout '3' \(Cosine\) computes something else"):
-        transfer_block(cells("cosine"), "0001-0001", {"layers": "last"}, None)
+        transfer_block(cells("cosine"), {"layers": "last"}, block="0001-0001")
 
 
 @pytest.mark.parametrize("name", [name for name in FACTORIES if name != "cosine"])
 def test_the_unedited_readout_is_the_network_as_it_is(cells, digits_folder, digits, name):
     cell = cells(name)
-    frame = transfer_block(cell, "0001-0001", {"layers": "last"}, None).to_pandas()
+    frame = transfer_block(cell, {"layers": "last"}, block="0001-0001").to_pandas()
     found = frame[(frame.rows == "none") & (frame.split == "test")]["value"].item()
     source = stream(digits_folder, cell.model, "cpu", 1)
     source.load(at_epoch(cell.folder, RUN, 1).path)
@@ -220,14 +222,14 @@ def test_rewinding_and_gradients_take_parameters_that_weights_are_computed_from(
     assert owned == trained - ({"3.bias"} if name == "cosine" else set())
     assert {buffer for layer in layers for buffer in layer.buffers} == set(source.model.state_dict()) - trained
 
-    rows = rewind_cell(cell, {"batch_norm": ["rewound"], "redraws": 1, "examples": None}, None).to_pandas()
+    rows = rewind_cell(cell, {"batch_norm": ["rewound"], "redraws": 1, "examples": None}).to_pandas()
     # All layers of an earlier epoch put back are the network of that epoch, the readout's own alone is a hybrid.
     source.load(at_epoch(cell.folder, RUN, 0).path)
     logits = torch.cat([part["output"] for _, part in source.chunks("test", ["output"])]).numpy()
     whole = rows[(rows.epoch == 0) & (rows.weights == "saved") & (rows["view"] == "test") & (rows.kind == "prefix")]
     assert whole[whole.layer == "output"]["value"].item() == np.mean(logits.argmax(1) == digits.y_test)
 
-    counted = gradients_block(cell, "0002-0002", None).to_pandas()
+    counted = gradients_block(cell, True, block="0002-0002").to_pandas()
     size = sum(parameter.numel() for weight, parameter in source.model.named_parameters() if weight in owned)
     assert set(counted[counted.layer == "network"]["parameters"]) == {size}
     assert np.isfinite(counted[(counted.metric == "norm") & (counted.group == "all")]["value"].astype(float)).all()

@@ -13,7 +13,8 @@ from torch.optim.swa_utils import update_bn
 
 from latentgen import checkpoints, labels, models, seeds, tables
 from latentgen.activations.dumps import stream
-from latentgen.interventions import settings as declared
+from latentgen.analyses import TABLES
+from latentgen.interventions.declaration import EDIT, REWIND
 from latentgen.interventions.rewind import rewind_cell
 from latentgen.interventions.swaps import Swaps, reestimated, scored
 from latentgen.training.recipe import Recipe
@@ -70,7 +71,7 @@ def cells(tmp_path_factory, digits_folder):
 
 
 def rewound(folder, digits_folder, name="mlp", runs=RUNS, kept=None, **settings):
-    return rewind_cell(trained_cell(folder, digits_folder, runs, NETWORKS[name][0]), BOTH | settings, kept)
+    return rewind_cell(trained_cell(folder, digits_folder, runs, NETWORKS[name][0]), BOTH | settings, kept=kept)
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_every_map_is_that_of_networks_put_together_by_hand(name, cells, maps, d
 
 def test_the_table_is_in_order(maps):
     table = maps["tied"]
-    assert table.schema.equals(tables.REWIND)
+    assert table.schema.equals(TABLES["rewind"].schema)
     frame = table.to_pandas()
     for columns, wanted in (
         (["data_seed"], [(0,), (1,)]),
@@ -339,10 +340,11 @@ def test_without_noise_or_held_out_examples(digits, digits_folder):
 
 def test_settings():
     entry = {"interventions": {"rewind": {"redraws": 0}}, "probes": {}}
-    assert declared.complete(entry["interventions"])["rewind"] == {
+    assert REWIND.complete(entry["interventions"]["rewind"]) == {
         "batch_norm": ["reestimated"],
         "redraws": 0,
         "examples": None,
     }
-    assert list(declared.errors(entry, {0})) == []
-    assert list(declared.errors(entry | {"interventions": {"edit": {"epochs": [0]}}}, {0})) == [".edit: needs until"]
+    assert list(REWIND.wrong(entry, {0})) == list(EDIT.wrong(entry, {0})) == []
+    lacking = entry | {"interventions": {"edit": {"epochs": [0]}}}
+    assert list(EDIT.wrong(lacking, {0})) == [".interventions.edit: needs until"]

@@ -11,7 +11,6 @@ from latentgen.figures import catalogue
 from repository import ROOT
 
 FOLDER = ROOT / "config" / "stephenson2021"
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
 #: Chosen, because the published recipe is not known; no weight decay and no schedule.
 RECIPE = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "batch_size": 128, "shuffle": True}
@@ -59,7 +58,7 @@ def grids(tmp_path_factory):
     (where / "config").symlink_to(ROOT / "config")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(where)
-        return {path.stem: grid.load(yaml.safe_load(path.read_text()), SCHEMA) for path in FOLDER.glob("*.yaml")}
+        return {path.stem: grid.load(yaml.safe_load(path.read_text())) for path in FOLDER.glob("*.yaml")}
 
 
 def comment(name):
@@ -342,5 +341,5 @@ def test_no_run_is_also_one_of_the_other_published_grids(grids):
     """So that both can be kept in one folder of results."""
     folder = ROOT / "config" / "ketha2026"
     others = [yaml.safe_load(path.read_text()) for path in folder.glob("*.yaml") if path.stem != "all"]
-    theirs = {cell.path for config in others for cell in grid.load(config, SCHEMA).cells}
+    theirs = {cell.path for config in others for cell in grid.load(config).cells}
     assert theirs.isdisjoint(cell.path for cell in grids["all"].cells)

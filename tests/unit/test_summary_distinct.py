@@ -9,6 +9,7 @@ import pytest
 from rows import curve, probe_rows
 
 from latentgen import figures, tables
+from latentgen.analyses import TABLES
 from latentgen.figures import reading
 from latentgen.summary import RUN, distinct
 
@@ -62,7 +63,7 @@ def files(tmp_path):
     history = pd.concat([history, history.assign(metric="loss", value=2 - history["value"])])
     probes = probe_rows([(seed, 0, epoch, 0, value + 0.1) for seed, _, epoch, value in own])
     probes = probes.assign(n=450, rank=3.0, margin=0.1, inputs="")
-    for name, schema, frame in (("probes", tables.PROBES, probes), ("history", tables.HISTORY, history)):
+    for name, schema, frame in (("probes", TABLES["probes"].schema, probes), ("history", tables.HISTORY, history)):
         table = pa.Table.from_pandas(frame.assign(entry="e"), schema=schema, preserve_index=False)
         tables.write(table, tmp_path / f"{name}.parquet")
     return [tmp_path / "probes.parquet", tmp_path / "history.parquet"]

@@ -19,13 +19,12 @@ from latentgen import (
     training,
     versions,
 )
-from latentgen.geometry import settings as geometry_settings
+from latentgen.analyses import NAMED
 from latentgen.geometry.blocks import geometry_block
 from latentgen.gradients.blocks import gradients_block
-from latentgen.interventions import settings as intervention_settings
 from latentgen.interventions.rewind import rewind_cell
 from latentgen.interventions.transfer import transfer_block
-from latentgen.maps import settings as map_settings
+from latentgen.maps.declaration import METHODS as METHODS_OF_MAPS
 from latentgen.probes import blocks as probe_blocks
 from latentgen.probes import kinds
 from latentgen.probes.blocks import probe_block
@@ -41,8 +40,8 @@ RUN = {
     "entry": "abc",
 }
 PROBES = {f"my {kind}": kinds.complete({"kind": kind}) for kind in kinds.KINDS}
-GEOMETRY = geometry_settings.complete({"simulated": {}})
-INTERVENTIONS = intervention_settings.complete({"transfer": {}, "rewind": {}})
+GEOMETRY = NAMED["geometry"].complete({"simulated": {}})
+INTERVENTIONS = {name: NAMED[name].complete({}) for name in ("transfer", "rewind")}
 
 #: Versions of rooms when their methods got some of their own.
 ROOMS = {
@@ -82,11 +81,11 @@ def keys(cell, monkeypatch):
 
     def found():
         by_analysis = {
-            "probes": probe_block(cell, "0000-0009", PROBES, None),
-            "geometry": geometry_block(cell, "0000-0009", GEOMETRY, None),
-            "gradients": gradients_block(cell, "0000-0009", None),
-            "transfer": transfer_block(cell, "0000-0009", INTERVENTIONS["transfer"], None),
-            "rewind": rewind_cell(cell, INTERVENTIONS["rewind"], None),
+            "probes": probe_block(cell, PROBES, block="0000-0009"),
+            "geometry": geometry_block(cell, GEOMETRY, block="0000-0009"),
+            "gradients": gradients_block(cell, True, block="0000-0009"),
+            "transfer": transfer_block(cell, INTERVENTIONS["transfer"], block="0000-0009"),
+            "rewind": rewind_cell(cell, INTERVENTIONS["rewind"]),
         }
         return {f"{name}: {piece}": key for name, pieces in by_analysis.items() for piece, key in pieces.items()}
 
@@ -137,7 +136,11 @@ def test_rows_from_before_methods_had_versions_stay_known(keys, unraised):
 
 @pytest.mark.parametrize("room", METHODS, ids=lambda room: room.__name__.rpartition(".")[2])
 def test_every_method_that_a_grid_may_name_has_a_version(room):
-    named = {probes: kinds.KINDS, maps: map_settings.METHODS, interventions: intervention_settings.DEFAULTS}
+    named = {
+        probes: kinds.KINDS,
+        maps: METHODS_OF_MAPS,
+        interventions: [analysis.name for analysis in NAMED.values() if analysis.intervention],
+    }
     assert set(room.VERSIONS) == set(named.get(room, ["mean field", "simulated"]))
 
 
@@ -167,19 +170,27 @@ def test_a_raised_version_changes_rows_of_its_method_alone(keys, unraised, monke
 
 def params():
     """What the rules' params hold, by rule and what its job needs."""
+    entry = {"probes": PROBES, "interventions": {}}
+
+    def of(name, settings, entry=entry):
+        return versions.of_job(NAMED[name], settings, entry)
+
+    def relabelled(kind):
+        return of("relabel", {}, {"probes": PROBES, "interventions": {"relabel": {"probe": f"my {kind}"}}})
+
     return {
-        "moments": versions.of_probes(["masc", "velpic"]),
-        "neighbours": versions.of_probes(["knn"]),
-        "geometry": versions.of_geometry(versions.methods_of_geometry({"simulated": None})),
-        "geometry, simulated": versions.of_geometry(versions.methods_of_geometry({"simulated": {}})),
-        "gradients": versions.of_gradients(),
-        "maps": versions.of_maps(["umap"]),
-        "maps, pca": versions.of_maps(["umap", "pca"]),
-        "transfer": versions.of_transfer(),
-        "rewind": versions.of_rewind(),
-        "edit": versions.of_edit(),
-        "relabel, masc": versions.of_relabel("masc"),
-        "relabel, knn": versions.of_relabel("knn"),
+        "moments": of("probes", {name: PROBES[name] for name in ("my masc", "my velpic")}),
+        "neighbours": of("probes", {"my knn": PROBES["my knn"]}),
+        "geometry": of("geometry", {"simulated": None}),
+        "geometry, simulated": of("geometry", {"simulated": {}}),
+        "gradients": of("gradients", True),
+        "maps": of("maps", {"methods": ["umap"]}),
+        "maps, pca": of("maps", {"methods": ["umap", "pca"]}),
+        "transfer": of("transfer", {}),
+        "rewind": of("rewind", {}),
+        "edit": of("edit", {}),
+        "relabel, masc": relabelled("masc"),
+        "relabel, knn": relabelled("knn"),
     }
 
 
@@ -245,16 +256,17 @@ ROW = {
 def test_a_job_that_runs_again_keeps_the_rows_of_other_probes(cell, unraised, monkeypatch, tmp_path):
     fitted = []
 
-    def compute(todo, _cell, _dumps):
-        for checkpoint, family in todo.items():
-            fitted.append((checkpoint.epoch, sorted(family)))
-            yield checkpoint, [{**ROW, "probe": name} for name in family]
+    def compute(_cell, _family, missing, dumps):
+        for epoch in (0, 5):
+            mine = [piece for piece in missing if piece.checkpoint.epoch == epoch]
+            fitted.append((epoch, sorted(piece.method for piece in mine)))
+            yield {piece: [{**ROW, "probe": piece.method}] for piece in mine}
 
     monkeypatch.setattr(probe_blocks, "_compute", compute)
     family = {name: PROBES[name] for name in ("my masc", "my lda")}
-    first = probe_block(cell, "0000-0009", family, tmp_path / "kept.parquet").to_pandas()
+    first = probe_block(cell, family, block="0000-0009", kept=tmp_path / "kept.parquet").to_pandas()
     monkeypatch.setitem(probes.VERSIONS, "lda", 2)
-    second = probe_block(cell, "0000-0009", family, tmp_path / "kept.parquet").to_pandas()
+    second = probe_block(cell, family, block="0000-0009", kept=tmp_path / "kept.parquet").to_pandas()
     assert fitted == [(0, ["my lda", "my masc"]), (5, ["my lda", "my masc"]), (0, ["my lda"]), (5, ["my lda"])]
     same = (first["inputs"] == second["inputs"]).groupby(first["probe"]).all()
     assert same.to_dict() == {"my masc": True, "my lda": False}

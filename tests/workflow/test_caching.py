@@ -42,11 +42,18 @@ def planned_with(checkout, folder):
     return {rule: int(count) for rule, count in counts if rule not in ("all", "total")}
 
 
+#: Jobs of the analyses, which share a script.
+ANALYSES = {
+    **{"fit_probes": 9, "geometry": 4, "gradients": 4, "maps": 2},
+    **{"transfer": 5, "edit": 2, "relabel": 2, "rewind": 2},
+}
+
+
 @pytest.mark.parametrize("how", ["touched", "changed"])
 @pytest.mark.parametrize(
     ("script", "jobs"),
     [
-        ("fit_probes", {"fit_probes": 9, "gather": 1, "headline": 1, "draw_figure": 10}),
+        ("analyse", {**ANALYSES, "gather": 8, "headline": 1, "draw_figure": 24}),
         ("draw_figure", {"draw_figure": 25}),
     ],
 )

@@ -9,7 +9,6 @@ from snakemake_calls import SMOKE, planned, run
 
 from latentgen import grid, tables
 from latentgen.estimate import counts
-from repository import ROOT
 
 pytestmark = pytest.mark.workflow
 
@@ -54,7 +53,7 @@ def of_kind(smoke, model):
 @pytest.mark.parametrize("dump", [False, True])
 def test_jobs_are_those_that_snakemake_plans(tmp_path, dump):
     config = {**SMOKE, "activations": "dump"} if dump else SMOKE
-    mine = grid.load(config, ROOT / "workflow/schemas/config.schema.yaml").cells
+    mine = grid.load(config).cells
     assert counts.jobs(counts.workloads(mine, dump), counts.gathering(mine)) == planned(tmp_path, config=config)
 
 

@@ -14,6 +14,7 @@ import pytest
 from snakemake_calls import SMOKE, changed, check_out, environment, planned, run
 
 from latentgen import tables
+from latentgen.analyses import TABLES
 
 pytestmark = pytest.mark.workflow
 
@@ -34,7 +35,7 @@ def test_every_run_is_in_every_table(smoke):
         ("cnn_small", 0.6, 0),
         *((f"mlp-{width}", 0.6, seed) for width in (4, 16, 64) for seed in (0, 1)),
     }
-    for frame, schema in ((history, tables.HISTORY), (probes, tables.PROBES)):
+    for frame, schema in ((history, tables.HISTORY), (probes, TABLES["probes"].schema)):
         assert list(frame.columns) == schema.names
         assert set(zip(frame["model"], frame["level"], frame["data_seed"], strict=True)) == runs
     assert set(probes["probe"]) == {"masc", "masc50", "velpic", "logistic"}
@@ -80,7 +81,7 @@ def test_interventions_are_in_their_tables(smoke):
 def test_geometry_is_in_its_table(smoke):
     geometry = tables.read(smoke / "results/tables/geometry.parquet")
     history = tables.read(smoke / "results/tables/history.parquet")
-    assert list(geometry.columns) == tables.GEOMETRY.names
+    assert list(geometry.columns) == TABLES["geometry"].schema.names
     assert set(geometry["model"]) == {"mlp_small"} and set(geometry["level"]) == {0.0, 0.6}
     assert set(geometry["layer"]) == {"input", "fc1", "fc2", "fc3", "output"}
     empty = (geometry["level"] == 0) & geometry["view"].isin(["permuted", "restored"])
@@ -94,7 +95,7 @@ def test_geometry_is_in_its_table(smoke):
 def test_rewound_networks_are_in_their_table_and_end_as_the_history_does(smoke):
     rewind = tables.read(smoke / "results/tables/rewind.parquet")
     history = tables.read(smoke / "results/tables/history.parquet")
-    assert list(rewind.columns) == tables.REWIND.names
+    assert list(rewind.columns) == TABLES["rewind"].schema.names
     assert set(rewind["model"]) == {"mlp_small"} and set(rewind["layer"]) == {"fc1", "fc2", "fc3", "output"}
     assert set(rewind["view"]) == {"test", "unpermuted", "permuted", "restored", "validation"}
     assert (rewind["n"] <= 400).all()
@@ -116,7 +117,7 @@ def test_gradients_maps_and_layers_are_in_their_tables(smoke):
         tables.read(smoke / f"results/tables/{name}.parquet") for name in ("gradients", "maps", "layers")
     )
     assert [list(frame.columns) for frame in (gradients, maps, layers)] == [
-        schema.names for schema in (tables.GRADIENTS, tables.MAPS, tables.LAYERS)
+        schema.names for schema in (TABLES["gradients"].schema, TABLES["maps"].schema, tables.LAYERS)
     ]
     assert set(gradients["layer"]) == {"network", "fc1", "fc2", "fc3", "output"}
     assert set(gradients["group"]) == {"unpermuted", "permuted", "selected", "all"}

@@ -4,7 +4,7 @@
 rule dump_layer:
     input:
         data=f"{DATA}/meta.json",
-        index=index_of_run,
+        index=PLAN.index_of_run,
     output:
         f"{RUN}/activations/epoch-{{epoch}}/{{layer}}.npy",
     log:
@@ -13,12 +13,10 @@ rule dump_layer:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(30),
+        **computing(minutes=30),
     params:
-        run=columns_of_run,
-        model=model_of_run,
+        run=PLAN.columns_of_run,
+        model=PLAN.model_of_run,
         device=DEVICE,
         threads=THREADS,
         version=[activations.VERSION, models.VERSION],
@@ -40,12 +38,10 @@ rule dump_block:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(120),
+        **computing(minutes=120),
     params:
-        runs=runs_of,
-        model=model_of,
+        runs=PLAN.runs,
+        model=PLAN.model,
         device=DEVICE,
         threads=THREADS,
         version=[activations.VERSION, models.VERSION],

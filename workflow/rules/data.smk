@@ -3,7 +3,7 @@
 
 rule prepare_data:
     input:
-        declared_file,
+        local_files_of_data,
     # Each output has a name and there is no benchmark, so that `--cache prepare_data` can be asked for.
     output:
         **{array: f"{DATA}/{array}.npy" for array in datasets.ARRAYS},
@@ -16,9 +16,9 @@ rule prepare_data:
         mem_mb=more_memory(4000),
         runtime=more_minutes(60),
     params:
-        declared=declared_dataset,
-        name=name_of_data,
-        version=version_of_data,
+        declared=PLAN.declared_dataset,
+        name=PLAN.name_of_data,
+        version=PLAN.version_of_data,
     script:
         "../scripts/prepare_data.py"
 
@@ -36,9 +36,9 @@ rule draw_labels:
         mem_mb=more_memory(1000),
         runtime=more_minutes(10),
     params:
-        runs=runs_of,
-        validation=validation_of,
-        network_code=code_of_network,
+        runs=PLAN.runs,
+        validation=PLAN.validation,
+        network_code=PLAN.code_of_network,
         version=noise.VERSION,
     script:
         "../scripts/draw_labels.py"

@@ -19,9 +19,7 @@ rule pilot:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(120),
+        **computing(minutes=120),
     params:
         plan=plan_of,
         device=DEVICE,

@@ -3,15 +3,15 @@
 
 rule draw_figure:
     input:
-        tables=tables_of_figure,
-        data=data_files(),
+        tables=PLAN.tables_of_figure,
+        data=PLAN.data_files(),
     output:
         pdf="results/figures/{figure}.pdf",
         png=report(
             "results/figures/{figure}.png",
             caption="../report/figure.rst",
             category="Figures",
-            labels=figure_title,
+            labels=PLAN.labels_of_figure,
         ),
         svg="results/figures/{figure}.svg",
         parquet="results/figures/{figure}.parquet",
@@ -26,9 +26,11 @@ rule draw_figure:
         mem_mb=more_memory(4000),
         runtime=more_minutes(30),
     params:
-        settings=settings_of_figure,
-        models=models_of_figure,
-        missing=missing_runs,
+        settings=PLAN.settings_of_figure,
+        models=PLAN.models_of_figure,
+        missing=PLAN.missing_runs,
+        caption=PLAN.caption,
+        counterpart=PLAN.counterpart,
         version=figures.VERSION,
     script:
         "../scripts/draw_figure.py"

@@ -3,28 +3,19 @@
 
 rule geometry:
     input:
-        data=f"{DATA}/meta.json",
-        labels=f"{CELL}/labels.parquet",
-        index=f"{CELL}/checkpoints.json",
+        **TRAINED,
     output:
-        f"{CELL}/geometry/{{block}}.parquet",
+        rows("geometry"),
     log:
-        "results/logs/geometry/{dataset}/{model}/{noise}-{level}/{seeds}/{block}.log",
+        log_of("geometry"),
     benchmark:
-        "results/benchmarks/geometry/{dataset}/{model}/{noise}-{level}/{seeds}/{block}.tsv"
+        benchmark_of("geometry")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(240),
+        **computing(minutes=240),
     params:
-        runs=runs_of,
-        settings=geometry_of,
-        model=model_of,
-        device=DEVICE,
-        threads=THREADS,
-        version=version_of_geometry,
+        **params_of("geometry"),
     script:
-        "../scripts/geometry.py"
+        "../scripts/analyse.py"

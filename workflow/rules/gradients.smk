@@ -3,27 +3,19 @@
 
 rule gradients:
     input:
-        data=f"{DATA}/meta.json",
-        labels=f"{CELL}/labels.parquet",
-        index=f"{CELL}/checkpoints.json",
+        **TRAINED,
     output:
-        f"{CELL}/gradients/{{block}}.parquet",
+        rows("gradients"),
     log:
-        "results/logs/gradients/{dataset}/{model}/{noise}-{level}/{seeds}/{block}.log",
+        log_of("gradients"),
     benchmark:
-        "results/benchmarks/gradients/{dataset}/{model}/{noise}-{level}/{seeds}/{block}.tsv"
+        benchmark_of("gradients")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(240),
+        **computing(minutes=240),
     params:
-        runs=runs_of,
-        model=model_of,
-        device=DEVICE,
-        threads=THREADS,
-        version=versions.of_gradients(),
+        **params_of("gradients"),
     script:
-        "../scripts/gradients.py"
+        "../scripts/analyse.py"

@@ -3,118 +3,79 @@
 
 rule transfer:
     input:
-        data=f"{DATA}/meta.json",
-        labels=f"{CELL}/labels.parquet",
-        index=f"{CELL}/checkpoints.json",
+        **TRAINED,
     output:
-        f"{CELL}/transfer/{{block}}.parquet",
+        rows("transfer"),
     log:
-        "results/logs/transfer/{dataset}/{model}/{noise}-{level}/{seeds}/{block}.log",
+        log_of("transfer"),
     benchmark:
-        "results/benchmarks/transfer/{dataset}/{model}/{noise}-{level}/{seeds}/{block}.tsv"
+        benchmark_of("transfer")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(120),
+        **computing(minutes=120),
     params:
-        runs=runs_of,
-        settings=transfer_of,
-        model=model_of,
-        device=DEVICE,
-        threads=THREADS,
-        version=versions.of_transfer(),
+        **params_of("transfer"),
     script:
-        "../scripts/transfer.py"
+        "../scripts/analyse.py"
 
 
 rule rewind:
     input:
-        data=f"{DATA}/meta.json",
-        labels=f"{CELL}/labels.parquet",
-        index=f"{CELL}/checkpoints.json",
+        **TRAINED,
     output:
-        f"{CELL}/rewind.parquet",
+        rows("rewind"),
     log:
-        "results/logs/rewind/{dataset}/{model}/{noise}-{level}/{seeds}.log",
+        log_of("rewind"),
     benchmark:
-        "results/benchmarks/rewind/{dataset}/{model}/{noise}-{level}/{seeds}.tsv"
+        benchmark_of("rewind")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(480),
+        **computing(minutes=480),
     params:
-        runs=runs_of,
-        settings=rewind_of,
-        model=model_of,
-        device=DEVICE,
-        threads=THREADS,
-        version=versions.of_rewind(),
+        **params_of("rewind"),
     script:
-        "../scripts/rewind.py"
+        "../scripts/analyse.py"
 
 
 rule edit:
     input:
-        data=f"{DATA}/meta.json",
-        labels=f"{CELL}/labels.parquet",
-        index=f"{CELL}/checkpoints.json",
+        **TRAINED,
     output:
-        f"{CELL}/edit/epoch-{{epoch}}.parquet",
+        rows("edit"),
     log:
-        "results/logs/edit/{dataset}/{model}/{noise}-{level}/{seeds}/epoch-{epoch}.log",
+        log_of("edit"),
     benchmark:
-        "results/benchmarks/edit/{dataset}/{model}/{noise}-{level}/{seeds}/epoch-{epoch}.tsv"
+        benchmark_of("edit")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(480),
+        **computing(minutes=480),
     params:
-        runs=runs_of,
-        settings=edit_of,
-        model=model_of,
-        training=training_of,
-        device=DEVICE,
-        threads=THREADS,
-        version=versions.of_edit(),
+        **params_of("edit"),
     script:
-        "../scripts/edit.py"
+        "../scripts/analyse.py"
 
 
 rule relabel:
     input:
-        data=f"{DATA}/meta.json",
-        labels=f"{CELL}/labels.parquet",
-        index=f"{CELL}/checkpoints.json",
+        **TRAINED,
     output:
-        f"{CELL}/relabel.parquet",
+        rows("relabel"),
     log:
-        "results/logs/relabel/{dataset}/{model}/{noise}-{level}/{seeds}.log",
+        log_of("relabel"),
     benchmark:
-        "results/benchmarks/relabel/{dataset}/{model}/{noise}-{level}/{seeds}.tsv"
+        benchmark_of("relabel")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(480),
+        **computing(minutes=480),
     params:
-        runs=runs_of,
-        settings=relabel_of,
-        probe=relabelling_probe_of,
-        model=model_of,
-        training=training_of,
-        device=DEVICE,
-        threads=THREADS,
-        version=version_of_relabelling,
+        **params_of("relabel"),
     script:
-        "../scripts/relabel.py"
+        "../scripts/analyse.py"

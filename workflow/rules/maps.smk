@@ -3,28 +3,19 @@
 
 rule maps:
     input:
-        data=f"{DATA}/meta.json",
-        labels=f"{CELL}/labels.parquet",
-        index=f"{CELL}/checkpoints.json",
+        **TRAINED,
     output:
-        f"{CELL}/maps.parquet",
+        rows("maps"),
     log:
-        "results/logs/maps/{dataset}/{model}/{noise}-{level}/{seeds}.log",
+        log_of("maps"),
     benchmark:
-        "results/benchmarks/maps/{dataset}/{model}/{noise}-{level}/{seeds}.tsv"
+        benchmark_of("maps")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(120),
+        **computing(minutes=120),
     params:
-        runs=runs_of,
-        settings=maps_of,
-        model=model_of,
-        device=DEVICE,
-        threads=THREADS,
-        version=version_of_maps,
+        **params_of("maps"),
     script:
-        "../scripts/maps.py"
+        "../scripts/analyse.py"

@@ -20,7 +20,7 @@ rule try_models:
         mem_mb=more_memory(8000),
         runtime=more_minutes(30),
     params:
-        asked=asked_of_models,
+        asked=PLAN.asked_of_models,
         threads=THREADS,
         version=[verdicts.VERSION, models.VERSION],
     script:

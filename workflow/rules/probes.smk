@@ -3,30 +3,21 @@
 
 rule fit_probes:
     input:
-        data=f"{DATA}/meta.json",
-        labels=f"{CELL}/labels.parquet",
-        index=f"{CELL}/checkpoints.json",
+        **TRAINED,
         dumps=f"{CELL}/dumps/{{block}}" if DUMP else [],
     output:
-        f"{CELL}/probes/{{family}}/{{block}}.parquet",
+        rows("probes"),
     log:
-        "results/logs/probes/{dataset}/{model}/{noise}-{level}/{seeds}/{family}-{block}.log",
+        log_of("probes"),
     benchmark:
-        "results/benchmarks/probes/{dataset}/{model}/{noise}-{level}/{seeds}/{family}-{block}.tsv"
+        benchmark_of("probes")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(120),
+        **computing(minutes=120),
     params:
-        runs=runs_of,
-        family=family_of,
-        model=model_of,
-        device=DEVICE,
-        threads=THREADS,
-        needed=all_probes_are_in,
-        version=version_of_family,
+        **params_of("probes"),
+        needed=PLAN.all_probes_are_in,
     script:
-        "../scripts/fit_probes.py"
+        "../scripts/analyse.py"

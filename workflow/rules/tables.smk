@@ -3,8 +3,8 @@
 
 rule gather:
     input:
-        parts=parts_of_table,
-        whole=parts_of_all_tables,
+        parts=PLAN.parts_of_table,
+        whole=PLAN.parts_of_all_tables,
     output:
         "results/tables/{table}.parquet",
     log:
@@ -16,15 +16,15 @@ rule gather:
         runtime=more_minutes(30),
     params:
         # A whole table has no such parameter, and so is not what a partial one is taken for later.
-        **({"missing": missing_from_table} if PARTIAL else {}),
+        **({"missing": PLAN.missing_from_table} if PLAN.partial else {}),
     script:
         "../scripts/gather.py"
 
 
 rule count_weights:
     input:
-        data=data_files(),
-        whole=parts_of_all_tables,
+        data=PLAN.data_files(),
+        whole=PLAN.parts_of_all_tables,
     output:
         "results/tables/layers.parquet",
     log:
@@ -36,7 +36,7 @@ rule count_weights:
         runtime=more_minutes(30),
     params:
         declared=GRID.models,
-        of_data=models_of_data(),
+        of_data=PLAN.models_of_data(),
         version=models.VERSION,
     script:
         "../scripts/count_weights.py"
@@ -44,7 +44,7 @@ rule count_weights:
 
 rule headline:
     input:
-        headline_tables(),
+        PLAN.headline_tables(),
     output:
         parquet="results/tables/headline.parquet",
         csv=report(
@@ -62,7 +62,7 @@ rule headline:
         mem_mb=more_memory(4000),
         runtime=more_minutes(30),
     params:
-        missing=missing_runs,
+        missing=PLAN.missing_runs,
         version=figures.VERSION,
     script:
         "../scripts/headline.py"

@@ -18,14 +18,12 @@ rule train:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
-        gpu=GPU,
-        mem_mb=more_memory(8000),
-        runtime=more_minutes(480),
+        **computing(minutes=480),
     params:
-        runs=runs_of,
-        model=model_of,
-        training=training_of,
-        saved_epochs=saved_epochs_of,
+        runs=PLAN.runs,
+        model=PLAN.model,
+        training=PLAN.training,
+        saved_epochs=PLAN.saved_epochs,
         device=DEVICE,
         threads=THREADS,
         version=[training.VERSION, models.VERSION],

@@ -3,10 +3,9 @@
 Imports wait for the first call, as they do in a job, because that call is clocked.
 """
 
+import importlib
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,18 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from latentgen import tables
-from latentgen.checkpoints import at_epoch, run_name
+from latentgen import analyses, tables
+from latentgen.analysis import Analysis
+from latentgen.checkpoints import run_name
+from latentgen.estimate.work import DUMP
 from latentgen.trained import TrainedCell
 
 #: Seconds after which an analysis of one checkpoint is not repeated; after which, repeated, it is not measured on
 #: several; and that several may take.
 LONGEST, LONG, SPAN = 60.0, 15.0, 3.0
-#: Numba compiles the solver once for a machine; no job should be charged with that.
-_COMPILE = (
-    "import numpy as np; from latentgen.geometry import manifold_geometry; r = np.random.default_rng(0); "
-    "manifold_geometry([r.normal(size=(4, 20)) for _ in range(3)], n_t=2, n_restarts=1)"
-)
 
 
 class Analyses:
@@ -53,36 +49,32 @@ class Analyses:
         self.cell = TrainedCell(folder, [run], Path(data_folder), labels, plan["model"], device, threads)
         self.block = f"0-{kept[-1]}"
         self.dumps = None
-        if any(rule == "dump_block" for rule, _ in plan["tasks"].values()):
+        if any(name == DUMP for name, _ in plan["tasks"].values()):
             # Each takes much room: no more than are needed to tell one from two.
             self.kept = kept[-3:]
-            self._dump(2, None)
+            self._dump(2)
             self.dumps = folder / "dumps"
 
-    def measure(self, task: str, rule: str, settings) -> tuple[dict[str, float], dict[str, float]]:
+    def measure(self, task: str, name: str, settings) -> tuple[dict[str, float], dict[str, float]]:
         """Seconds and bytes of a task's units."""
-        if rule == "rewind":
-            seconds, sizes = self._rewind(settings)
-        elif rule == "geometry":
-            subprocess.run([sys.executable, "-c", _COMPILE], check=True)
-            seconds, sizes = self._sizes(lambda n: self._geometry(n, settings | {"simulated": None}))
-            if settings["simulated"]:
-                began = time.perf_counter()
-                self._geometry(1, settings | {"simulated": settings["simulated"] | {"epochs": ["last"]}})
-                without = seconds["fixed"] + seconds["each"]
-                seconds["simulated"] = max(time.perf_counter() - began - without, 0.0)
+        if name == DUMP:
+            found = self.per_checkpoint(self._dump)
         else:
-            calls = {
-                "fit_probes": self._probes,
-                "gradients": self._gradients,
-                "transfer": self._transfer,
-                "maps": self._maps,
-                "dump_block": self._dump,
-            }
-            seconds, sizes = self._sizes(lambda n: calls[rule](n, settings))
-        return tuple({f"{task}:{unit}": value for unit, value in found.items()} for found in (seconds, sizes))
+            analysis = analyses.NAMED[name]
+            if analysis.cost.measure:
+                module, _, function = analysis.cost.measure.partition(":")
+                found = getattr(importlib.import_module(module), function)(self, settings)
+            else:
+                found = self.per_checkpoint(lambda n: self.rows(analysis, settings, n))
+        return tuple({f"{task}:{unit}": value for unit, value in part.items()} for part in found)
 
-    def _sizes(self, call: Callable[[int], pa.Table | int]) -> tuple[dict[str, float], dict[str, float]]:
+    def rows(self, analysis: Analysis, settings, n: int) -> pa.Table:
+        """Rows of an analysis for the last ``n`` checkpoints."""
+        named = {"block": self.block} if "block" in analysis.wildcards else {}
+        named |= {"dumps": self.dumps} if "dumps" in analysis.inputs else {}
+        return analysis.run(self.last(n), settings, **named)
+
+    def per_checkpoint(self, call: Callable[[int], pa.Table | int]) -> tuple[dict[str, float], dict[str, float]]:
         """What ``call`` of one checkpoint and of several take, split into what is fixed and what each adds.
 
         The first call pays for what a process does once, such as imports. Where one checkpoint takes long, less is
@@ -110,7 +102,7 @@ class Analyses:
             found = path.stat().st_size
         return time.perf_counter() - began, found
 
-    def _last(self, n: int) -> TrainedCell:
+    def last(self, n: int) -> TrainedCell:
         """The cell with but the last ``n`` checkpoints."""
         folder = self.cell.folder / f"last-{n}"
         if not folder.exists():
@@ -122,59 +114,12 @@ class Analyses:
             (folder / "checkpoints").symlink_to((self.cell.folder / "checkpoints").resolve())
         return replace(self.cell, folder=folder)
 
-    def _probes(self, n: int, family) -> pa.Table:
-        from latentgen.probes.blocks import probe_block
-
-        return probe_block(self._last(n), self.block, family, None, self.dumps)
-
-    def _geometry(self, n: int, settings) -> pa.Table:
-        from latentgen.geometry.blocks import geometry_block
-
-        return geometry_block(self._last(n), self.block, settings, None)
-
-    def _gradients(self, n: int, _settings) -> pa.Table:
-        from latentgen.gradients.blocks import gradients_block
-
-        return gradients_block(self._last(n), self.block, None)
-
-    def _transfer(self, n: int, settings) -> pa.Table:
-        from latentgen.interventions.transfer import transfer_block
-
-        return transfer_block(self._last(n), self.block, settings, None)
-
-    def _maps(self, n: int, settings) -> pa.Table:
-        from latentgen.maps.cell import maps_cell
-
-        return maps_cell(self._last(n), settings)
-
-    def _dump(self, n: int, _settings) -> int:
+    def _dump(self, n: int) -> int:
         """Bytes of the dumps of ``n`` checkpoints, which stay for the probes."""
         from latentgen.activations.dumps import dump_block
 
         target = self.cell.folder / "dumps"
-        cell = self._last(n)
+        cell = self.last(n)
         dump_block(cell.folder, cell.runs, self.block, cell.stream(), target)
         written = [target / run_name(cell.runs[0]) / f"epoch-{epoch:04d}" for epoch in self.kept[-n:]]
         return sum(path.stat().st_size for folder in written for path in folder.iterdir())
-
-    def _rewind(self, settings) -> tuple[dict[str, float], dict[str, float]]:
-        """From one network scored once in each mode: a map scores so many, as many as there are sets of layers."""
-        from latentgen.interventions.swaps import Swaps, layer_sets, scored
-
-        began = time.perf_counter()
-        cell = self._last(1)
-        source = cell.stream()
-        (run,) = cell.runs
-        source.load(at_epoch(cell.folder, run, self.kept[-1]))
-        swaps = Swaps(source, settings["batch_norm"])
-        seed = run["data_seed"]
-        on = scored(cell.labels[seed], cell.data.y_test, settings["examples"], seed, source.device)
-        # No layer differs from itself, so that one network is scored in each mode, but there are the rows of all.
-        rows = swaps.rows(source.model.state_dict(), on)
-        fixed, began = time.perf_counter() - began, time.perf_counter()
-        swaps.rows(source.model.state_dict(), on)
-        one = time.perf_counter() - began
-        networks = len(set(layer_sets(len(swaps.layers)).values()))
-        # A value of its own in every row, and names that all share.
-        seconds = {"cold": max(fixed - one, 0.0), "fixed": 0.0, "each": networks * one}
-        return seconds, {"file": 0.0, "each": 8.0 * len(rows)}

@@ -7,20 +7,20 @@ over jobs. Where a training may stop before its last epoch, everything here is f
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from latentgen.activations import LAST as LAST_LAYER
+from latentgen import analyses
+from latentgen.analysis import Again, Analysis, per_checkpoint
 from latentgen.checkpoints import block_epochs
-from latentgen.geometry.settings import LAST as LAST_EPOCH
 from latentgen.grid import Cell
 
-#: Analyses of blocks of checkpoints, besides probes, that are settings of an entry or interventions of it.
-OF_BLOCKS = ("geometry", "gradients", "transfer")
-#: How often a table is on disk: in its cell, in the table of the whole grid, and for these the copy that a job goes on
-#: from.
-_COPIES = dict.fromkeys(("fit_probes", "rewind", *OF_BLOCKS), 3)
-_WITHOUT_COPY = 2
+#: How often a table is on disk: in its cell, in the table of the whole grid, and for rows that are kept the copy that a
+#: job goes on from.
+_WITH_COPY, _WITHOUT_COPY = 3, 2
+
+#: The rule that dumps activations, which is no analysis.
+DUMP = "dump_block"
 
 
 class Job(NamedTuple):
@@ -37,51 +37,62 @@ def kept_epochs(cell: Cell) -> list[int]:
 
 
 def tasks(cell: Cell, dump: bool) -> dict[str, tuple[str, Any]]:
-    """What a pilot measures for the cell besides training: task → rule and settings."""
-    settings = cell.settings
-    found = [("fit_probes", family) for family in cell.families.values()]
-    found += [(name, settings[name] or None) for name in ("geometry", "gradients", "maps")]
-    found += [(name, settings["interventions"].get(name)) for name in ("transfer", "rewind")]
-    found += [("dump_block", dump or None)]
-    return {task(rule, wanted): (rule, wanted) for rule, wanted in found if wanted is not None}
+    """What a pilot measures for the cell besides training: task → name of the analysis, or `DUMP`, and settings."""
+    found: dict[str, tuple[str, Any]] = {}
+    for analysis, settings in analyses.of_entry(cell.settings):
+        if analysis.cost.again is None:
+            for mine in cell.families.values() if "family" in analysis.wildcards else [settings]:
+                found[task(analysis, mine)] = (analysis.name, mine)
+    return found | ({_DUMP_TASK: (DUMP, True)} if dump else {})
 
 
-def task(rule: str, settings: Any) -> str:
+def task(analysis: Analysis, settings: Any) -> str:
     """Name of a task, equal for equal settings."""
+    return _task(analysis.rule or analysis.name, settings)
+
+
+def _task(rule: str, settings: Any) -> str:
     return f"{rule}:{hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:8]}"
+
+
+_DUMP_TASK = _task(DUMP, True)
 
 
 def jobs(cell: Cell, dump: bool) -> list[Job]:
     """All jobs of one cell."""
-    known, runs, kept = tasks(cell, dump), len(cell.runs), kept_epochs(cell)
     draws = len({run.data_seed for run in cell.runs})
     done = [Job("draw_labels", {"start:light": 1, "labels": draws}, {"labels": {"labels": draws}}), _train(cell)]
-    for block in cell.blocks:
-        mine = [epoch for epoch in kept if epoch in block_epochs(block)]
-        for name, (rule, settings) in known.items():
-            if rule in ("fit_probes", "dump_block", *OF_BLOCKS):
-                units = _units(name, runs, runs * len(mine))
-                if rule == "geometry" and settings["simulated"]:
-                    wanted = {kept[-1] if epoch == LAST_EPOCH else epoch for epoch in settings["simulated"]["epochs"]}
-                    units[f"{name}:simulated"] = runs * len(wanted & set(mine))
-                done.append(_analysis(rule, name, units))
-    for name, (rule, settings) in known.items():
-        if rule == "maps":
-            done.append(_analysis(rule, name, _units(name, 1, len(kept))))
-        elif rule == "rewind":
-            pieces = runs * (len(kept) + settings["redraws"])
-            done.append(_analysis(rule, name, _units(name, runs, pieces)))
-    return [*done, *_trained_again(cell)]
+    for analysis, settings in analyses.of_entry(cell.settings):
+        done += [_of_analysis(cell, analysis, settings, job) for job in cell.jobs(analysis)]
+    return done + ([_dump(cell, block) for block in cell.blocks] if dump else [])
 
 
-def _units(name: str, runs: int, pieces: int) -> dict[str, int]:
-    return {f"{name}:cold": 1, f"{name}:fixed": runs, f"{name}:each": pieces}
+def _of_analysis(cell: Cell, analysis: Analysis, settings: Any, job: Mapping[str, str]) -> Job:
+    rule, runs, kept = analysis.rule or analysis.name, len(cell.runs), kept_epochs(cell)
+    if analysis.cost.again is not None:
+        return _again(cell, rule, analysis.cost.again(cell.settings, runs, job))
+    mine = cell.families[job["family"]] if "family" in job else settings
+    name, epochs = task(analysis, mine), _epochs(kept, job.get("block"))
+    units = {"cold": 1, **analysis.cost.units(mine, runs, epochs, kept[-1])}
+    copies = _WITH_COPY if analysis.kept else _WITHOUT_COPY
+    sizes = {"file": copies, "each": copies * units["each"]}
+    seconds = {"start:analysis": 1, **_of_task(name, units)}
+    return Job(rule, seconds, {"tables": _of_task(name, sizes)})
 
 
-def _analysis(rule: str, name: str, units: dict[str, int]) -> Job:
-    kind, copies = ("dumps", 1) if rule == "dump_block" else ("tables", _COPIES.get(rule, _WITHOUT_COPY))
-    sizes = {f"{name}:file": copies, f"{name}:each": copies * units[f"{name}:each"]}
-    return Job(rule, {"start:analysis": 1, **units}, {kind: sizes})
+def _dump(cell: Cell, block: str) -> Job:
+    runs, epochs = len(cell.runs), _epochs(kept_epochs(cell), block)
+    units = {"cold": 1, **per_checkpoint(None, runs, epochs, 0)}
+    sizes = {"file": 1, "each": units["each"]}
+    return Job(DUMP, {"start:analysis": 1, **_of_task(_DUMP_TASK, units)}, {"dumps": _of_task(_DUMP_TASK, sizes)})
+
+
+def _epochs(kept: list[int], block: str | None) -> list[int]:
+    return kept if block is None else [epoch for epoch in kept if epoch in block_epochs(block)]
+
+
+def _of_task(name: str, units: Mapping[str, int]) -> dict[str, int]:
+    return {f"{name}:{unit}": count for unit, count in units.items()}
 
 
 def _train(cell: Cell) -> Job:
@@ -97,31 +108,18 @@ def _train(cell: Cell) -> Job:
     return Job("train", seconds, sizes)
 
 
-def _trained_again(cell: Cell) -> Iterable[Job]:
+def _again(cell: Cell, rule: str, again: Again) -> Job:
     """Trainings that follow on the first, with the costs of the first; only their ends are kept."""
-    interventions, runs = cell.settings["interventions"], len(cell.runs)
-    if "edit" in interventions:
-        edit = interventions["edit"]
-        layers = edit["layers"]
-        # The control, and the edits of each layer.
-        trainings = runs * (1 + sum(len(edit["bias"]) if layer == LAST_LAYER else 1 for layer in layers))
-        for epoch in edit["epochs"]:
-            fits = {"saved": runs * len(layers)}  # each a pass over the training set
-            yield _again("edit", trainings, edit["until"] - epoch, fits)
-    if "relabel" in interventions:
-        relabel = interventions["relabel"]
-        family = cell.settings["probes"][relabel["probe"]]["family"]
-        # A single probe on a single layer: at most what its family takes on all of them.
-        fits = {f"{task('fit_probes', cell.families[family])}:each": runs}
-        yield _again("relabel", runs, cell.settings["training"]["epochs"], fits)
-
-
-def _again(rule: str, trainings: int, epochs: int, fits: Mapping[str, int]) -> Job:
-    seconds = {"start:analysis": 1, "training": trainings, "epoch": trainings * epochs}
-    seconds |= {**fits, "saved": fits.get("saved", 0) + 2 * trainings}
+    trainings, epochs = again.trainings, again.trainings * again.epochs
+    seconds = {"start:analysis": 1, "training": trainings, "epoch": epochs, "saved": 2 * trainings}
+    if again.family is None:
+        seconds["saved"] += again.passes  # each a pass over the training set
+    else:
+        family = cell.families[again.family]
+        seconds[f"{task(analyses.PROBES, family)}:each"] = again.passes
     sizes = {
-        "resume states": {"state": trainings, "state:epoch": trainings * epochs, "checkpoint": 2 * trainings},
+        "resume states": {"state": trainings, "state:epoch": epochs, "checkpoint": 2 * trainings},
         "records": {"records": trainings, "records:first": trainings},
-        "tables": {"history": _WITHOUT_COPY, "history:epoch": _WITHOUT_COPY * trainings * epochs},
+        "tables": {"history": _WITHOUT_COPY, "history:epoch": _WITHOUT_COPY * epochs},
     }
     return Job(rule, seconds, sizes)

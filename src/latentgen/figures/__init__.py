@@ -1,7 +1,7 @@
 """Figures drawn from the tidy tables; the numbers behind each are returned with it and saved beside it.
 
-A figure lives in a module with a function ``draw(name, results)``, loaded on first use, because these modules import
-Matplotlib and seaborn.
+A figure is declared by the analysis that it shows (`latentgen.figure`), and drawn by a function ``draw(name, results)``
+of a module that is loaded on first use, because these modules import Matplotlib and seaborn.
 """
 
 import importlib
@@ -19,23 +19,6 @@ if TYPE_CHECKING:
 
 #: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
 VERSION = 5
-
-_HOMES = {
-    **dict.fromkeys(["fig1", "fig2", "fig3", "fig4", "fig5"], "curves"),
-    **dict.fromkeys(["fig6", "fig7", "fig8", "fig9"], "interventions"),
-    **dict.fromkeys(["fig10", "fig11"], "endings"),
-    "fig12": "training",
-    **dict.fromkeys(["fig13", "fig14"], "comparisons"),
-    "fig15": "stopping",
-    **dict.fromkeys(["fig16", "fig17"], "geometry"),
-    "fig18": "capacity",
-    "fig19": "latent",
-    **dict.fromkeys(["fig20", "fig21"], "rewinding"),
-    "fig22": "rewound",
-    **dict.fromkeys(["fig23", "fig24"], "gradients"),
-    "fig25": "descent",
-    "fig26": "maps",
-}
 
 __all__ = ["FIGURES", "Results", "draw", "save"]
 
@@ -62,7 +45,7 @@ def draw(name: str, results: "Results") -> tuple["Figure", "pd.DataFrame"]:
     from latentgen.figures import style
 
     with style.look():
-        return importlib.import_module(f"{__name__}.{_HOMES[name]}").draw(name, results)
+        return importlib.import_module(FIGURES[name].module).draw(name, results)
 
 
 def save(fig: "Figure", table: "pd.DataFrame", stem: str | os.PathLike, note: str = "") -> None:

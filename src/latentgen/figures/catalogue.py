@@ -1,82 +1,19 @@
-"""What each figure shows, and which of them a grid can draw. Imports nothing that draws."""
+"""All figures, and which of them a grid can draw. Imports nothing that draws."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
-#: Tables of interventions, named like the interventions themselves.
-INTERVENTIONS = ("transfer", "edit", "relabel", "rewind")
+from latentgen import analyses
+from latentgen.figure import Figure
+from latentgen.papers import STEPHENSON
 
-
-class Entry(NamedTuple):
-    """``probes``, ``intervention`` and ``analysis`` are what a cell needs; ``tables`` what the figure is drawn from."""
-
-    title: str
-    tables: tuple[str, ...] = ("probes", "history")
-    probes: frozenset[str] = frozenset()
-    intervention: str | None = None
-    analysis: str | None = None
-
-
-FIGURES = {
-    "fig1": Entry("MASC over training", probes=frozenset({"masc"})),
-    "fig2": Entry("VeLPIC over training", probes=frozenset({"velpic"})),
-    "fig3": Entry("VeLPIC minus MASC", probes=frozenset({"masc", "velpic"})),
-    "fig4": Entry("Logistic regression over training", probes=frozenset({"logistic"})),
-    "fig5": Entry("MASC minus logistic regression", probes=frozenset({"masc", "logistic"})),
-    "fig6": Entry("Weight transfer, test examples", ("transfer", "history"), intervention="transfer"),
-    "fig7": Entry("Weight transfer, given training labels", ("transfer", "history"), intervention="transfer"),
-    "fig8": Entry("Weight transfer, true training labels", ("transfer", "history"), intervention="transfer"),
-    "fig9": Entry("Training on after an edit", ("edit", "history"), intervention="edit"),
-    "fig10": Entry("All probes at the end of training"),
-    "fig11": Entry("MASC by the variance kept"),
-    "fig12": Entry("Training curves", ("history",)),
-    "fig13": Entry("Dropout"),
-    "fig14": Entry("Batch normalisation while features are read"),
-    "fig15": Entry("Early stopping beside probes and interventions"),
-    "fig16": Entry("Geometry by layer", ("geometry", "history"), analysis="geometry"),
-    "fig17": Entry("Geometry over training", ("geometry", "history"), analysis="geometry"),
-    "fig18": Entry("Capacity, theory against measurement", ("geometry",), analysis="geometry"),
-    "fig19": Entry(
-        "Latent generalization against geometry",
-        ("geometry", "probes", "history"),
-        probes=frozenset({"masc"}),
-        analysis="geometry",
-    ),
-    "fig20": Entry("Rewinding, layer by epoch", ("rewind", "history"), intervention="rewind"),
-    "fig21": Entry("Rewinding in the four views", ("rewind", "history"), intervention="rewind"),
-    "fig22": Entry("Rewinding against early stopping", ("rewind", "history"), intervention="rewind"),
-    "fig23": Entry("Gradients over training", ("gradients", "history"), analysis="gradients"),
-    "fig24": Entry("Directions of gradients", ("gradients", "history"), analysis="gradients"),
-    "fig25": Entry("Double descent", ("history", "layers")),
-    "fig26": Entry("Maps", ("maps", "history"), analysis="maps"),
-}
+#: Analyses that change networks or labels, in the order of the headline.
+INTERVENTIONS = tuple(analysis.name for analysis in analyses.ALL if analysis.intervention)
 
 #: Options of a model that say how wide it is.
 WIDTHS = ("width", "widths")
 #: Fewest models that make a sweep of widths: a dip takes three.
 _FEWEST = 3
-
-
-def available(cells: Sequence[Any]) -> list[str]:
-    """Names of the figures that some of ``cells`` (`latentgen.grid.Cell`) have everything for."""
-    return [name for name in FIGURES if _drawable(name, cells)]
-
-
-def tables(name: str, cells: Sequence[Any]) -> list[str]:
-    """Tables that the figure is drawn from: those that it needs, and those that it can use and the grid has."""
-    found = list(FIGURES[name].tables)
-    if name == "fig15":
-        found += interventions(cells)
-    elif name == "fig22":
-        found += [table for table in interventions(cells) if table == "transfer"]
-    elif name == "fig25" and any(cell.settings["geometry"] is not None for cell in cells):
-        found.append("geometry")
-    return found
-
-
-def interventions(cells: Sequence[Any]) -> list[str]:
-    """Interventions that some cell has."""
-    return [name for name in INTERVENTIONS if any(name in cell.settings["interventions"] for cell in cells)]
 
 
 def dropout_pairs(models: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
@@ -122,55 +59,72 @@ def sweeps(models: Mapping[str, Mapping[str, Any]]) -> list[list[str]]:
     return [names for _, names in groups if len(names) >= _FEWEST]
 
 
-def _drawable(name: str, cells: Sequence[Any]) -> bool:
-    entry = FIGURES[name]
-    if name == "fig13":
-        return bool(dropout_pairs({cell.model: cell.declared_model for cell in cells}))
-    if name == "fig25":
-        return bool(sweeps({cell.model: cell.declared_model for cell in cells}))
-    return any(
-        entry.probes <= set(cell.settings["probes"])
-        and (entry.intervention is None or entry.intervention in cell.settings["interventions"])
-        and (entry.analysis is None or cell.settings.get(entry.analysis))
-        and (name != "fig18" or cell.settings["geometry"]["simulated"] is not None)
-        and (name not in ("fig16", "fig17") or _layers(cell.settings["geometry"]) > 1)
-        and (name != "fig11" or len(thresholds(cell.settings["probes"])) > 1)
-        and (name != "fig14" or bool(mode_pairs(cell.settings["probes"])))
-        for cell in cells
+def _models(cells: Sequence[Any]) -> dict[str, Mapping[str, Any]]:
+    return {cell.model: cell.declared_model for cell in cells}
+
+
+#: Figures of networks, which need no analysis of their checkpoints, or compare models.
+_OF_NETWORKS = (
+    Figure(
+        12,
+        "Training curves",
+        "**Training curves** of the networks: given and true labels of the training examples, and the test examples.",
+        "latentgen.figures.training",
+        tables=("history",),
+    ),
+    Figure(
+        13,
+        "Dropout",
+        "**Dropout**: networks trained with and without, and a probe on their last layer.",
+        "latentgen.figures.comparisons",
+        of_grid=lambda cells: bool(dropout_pairs(_models(cells))),
+        compares_models=True,
+    ),
+    Figure(
+        25,
+        "Double descent",
+        "**Double descent**: accuracy at the best and at the last epoch against the number of parameters, and the "
+        "geometry of the last hidden layer.",
+        "latentgen.figures.descent",
+        tables=("history", "layers"),
+        also=("geometry",),
+        of_grid=lambda cells: bool(sweeps(_models(cells))),
+        rows={"geometry": [[("view", "==", "test")]]},
+        counterpart=("Figure 4C-E", STEPHENSON),
+        compares_models=True,
+    ),
+)
+
+#: All figures by name, in the order of their numbers.
+FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in sorted(
+        (*_OF_NETWORKS, *(figure for analysis in analyses.ALL for figure in analysis.figures)),
+        key=lambda figure: figure.number,
     )
+}
 
 
-def _layers(geometry: Mapping[str, Any]) -> float:
-    """Layers whose geometry is analysed, as far as is known without the model."""
-    layers = geometry["layers"]
-    return len(layers) if isinstance(layers, list) else {"all": float("inf"), "last": 1}[layers]
+def available(cells: Sequence[Any]) -> list[str]:
+    """Names of the figures that some of ``cells`` (`latentgen.grid.Cell`) have everything for."""
+    return [name for name, figure in FIGURES.items() if _drawable(figure, cells)]
 
 
-def thresholds(probes: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Probes of kind MASC that differ only in how many axes they keep, most variance last; settings by name."""
-    plain = {"fit_labels": "given", "batch_norm": "running"}
-    found = [
-        name
-        for name, probe in probes.items()
-        if probe["kind"] == "masc" and all(probe[key] == value for key, value in plain.items())
-    ]
-    return sorted(
-        found, key=lambda name: (probes[name]["n_axes"] is None, probes[name]["n_axes"] or 0, probes[name]["variance"])
-    )
+def _drawable(figure: Figure, cells: Sequence[Any]) -> bool:
+    return figure.of_grid(cells) and any(_has_all(figure, cell.settings) for cell in cells)
 
 
-def mode_pairs(probes: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Pairs (running, example) of probes that differ only in the batch-norm mode of their features."""
+def _has_all(figure: Figure, settings: Mapping[str, Any]) -> bool:
+    has = {analysis.name for analysis, _ in analyses.of_entry(settings)}
+    return has.issuperset(figure.analyses) and figure.probes <= set(settings["probes"]) and figure.of_entry(settings)
 
-    of_use = ("batch_norm", "family", "score", "max_features")
 
-    def plain(probe: Mapping[str, Any]) -> dict[str, Any]:
-        return {key: value for key, value in probe.items() if key not in of_use}
+def tables(name: str, cells: Sequence[Any]) -> list[str]:
+    """Tables that the figure is drawn from: those that it needs, and those that it can use and the grid has."""
+    there = {analysis.name for cell in cells for analysis, _ in analyses.of_entry(cell.settings)}
+    return [*FIGURES[name].tables, *(table for table in FIGURES[name].also if table in there)]
 
-    return [
-        (running, example)
-        for running in probes
-        for example in probes
-        if (probes[running]["batch_norm"], probes[example]["batch_norm"]) == ("running", "example")
-        and plain(probes[running]) == plain(probes[example])
-    ]
+
+def interventions(cells: Sequence[Any]) -> list[str]:
+    """Interventions that some cell has."""
+    return [name for name in INTERVENTIONS if any(name in cell.settings["interventions"] for cell in cells)]

@@ -11,6 +11,7 @@ from latentgen.figures import averages, catalogue, panels, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.panels import Curve, Legend, Row
 from latentgen.figures.results import Results, probe_label
+from latentgen.probes import compared
 from latentgen.summary import GRID_POINT, RUN, selection
 
 _NETWORK = {"color": "black", "linewidth": 1.0, "zorder": 3, "marker": "o"}
@@ -107,7 +108,7 @@ def _dropout_footer(table: pd.DataFrame, chance: bool) -> list[str]:
 
 
 def _batch_norm(results: Results) -> tuple[Figure, pd.DataFrame]:
-    pairs = catalogue.mode_pairs(results.settings)
+    pairs = compared.mode_pairs(results.settings)
     table = _batch_norm_table(results, pairs)
     rows = []
     for running, example in pairs:

@@ -1,7 +1,6 @@
 """Figures 10 and 11: what every layer holds at the end of training, by all probes and by the variance MASC keeps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +11,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from latentgen import summary
-from latentgen.figures import catalogue, layout, panels, spread, style
+from latentgen.figures import layout, panels, spread, style
 from latentgen.figures.averages import PAIR, layers
 from latentgen.figures.results import Results, probe_label
+from latentgen.probes.compared import thresholds
 from latentgen.summary import GRID_POINT, RUN, RUNS
 from latentgen.summary.selection import at_end, best, where
 
@@ -75,7 +75,7 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def _all_probes(results: Results) -> tuple[Figure, pd.DataFrame]:
     # Fewer axes are the subject of figure 11, other modes of batch norm that of figure 14.
-    ablated = catalogue.thresholds(results.settings)[:-1]
+    ablated = thresholds(results.settings)[:-1]
     plain = [name for name, probe in results.settings.items() if probe["batch_norm"] == "running"]
     names = [name for name in plain if name not in ablated]
     table = _table(results, names)
@@ -93,11 +93,11 @@ def _all_probes(results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def _thresholds(results: Results) -> tuple[Figure, pd.DataFrame]:
-    names = catalogue.thresholds(results.settings)
+    names = thresholds(results.settings)
     # A network with one of them has nothing to compare.
     rows = results.probes[results.probes["probe"].isin(names)]
     compared = rows.groupby(GRID_POINT)["probe"].transform("nunique") > 1
-    table = _table(replace(results, probes=rows[compared] if compared.any() else rows), names, initial=False)
+    table = _table(results.replaced(probes=rows[compared] if compared.any() else rows), names, initial=False)
     shown = [name for name in names if (table["series"] == name).any()]
     if len(shown) < 2:
         raise ValueError(

@@ -42,7 +42,7 @@ _REPLACED = {
     ("mean", "own", 1.0, "zero"): "class means, zero bias",
 }
 
-#: Trainings that went on, by the columns rows and bias of `latentgen.tables.EDIT`, with their line styles.
+#: Trainings that went on, by the columns rows and bias of the table of edits, with their line styles.
 _CONTINUED = {
     ("axis", "zero"): ("axes, zero bias", "-"),
     ("axis", "kept"): ("axes, bias kept", style.DASH_DOT),

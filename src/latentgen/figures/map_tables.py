@@ -8,7 +8,7 @@ import pandas as pd
 from latentgen import summary
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results
-from latentgen.maps.settings import METHODS
+from latentgen.maps.declaration import METHODS
 from latentgen.summary import GRID_POINT, RUN, SEEDS
 from latentgen.summary.selection import best
 

@@ -14,7 +14,7 @@ from latentgen.figures import foot, layout, map_tables, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
-from latentgen.maps.settings import METHODS, MIN_DISTANCE, NEIGHBORS, PERPLEXITY
+from latentgen.maps.declaration import METHODS, MIN_DISTANCE, NEIGHBORS, PERPLEXITY
 from latentgen.summary import RUN
 
 #: Columns of panels: whether they colour mislabelled examples or the others, and by which label.

@@ -17,39 +17,13 @@ from latentgen.summary.selection import at_end
 _ACCURACY = ("metric", "==", "accuracy")
 _AFTER = ("mode", "==", "evaluated")
 _TEST = [("split", "==", "test"), ("labels", "==", "true"), _ACCURACY]
+_GIVEN = [("split", "==", "train"), ("labels", "==", "given"), _ACCURACY]
 _HELD_OUT = [("split", "==", "validation"), ("labels", "==", "given"), _ACCURACY]
 #: Of networks: only early stopping looks at held-out examples.
 _EVALUATED = [_ACCURACY, _AFTER, ("split", "in", ["train", "test"])]
 
 #: Figures of accuracies counted while training; of probes at the ends of training alone.
 _WHILE_TRAINING, _ENDS = ("fig9", "fig12"), ("fig10", "fig11")
-
-_THEORY = ["capacity", "radius", "dimension"]
-_DIRECTIONS = ["cosine_with_unpermuted", "cosine_with_independent", "projection"]
-
-_GIVEN, _TRUE = ([("split", "==", "train"), ("labels", "==", labels), _ACCURACY] for labels in ("given", "true"))
-_ON_TEST = ("view", "==", "test")
-
-#: Rows of the table of an analysis that a figure looks at, where those are not all.
-_OWN = {
-    ("fig6", "transfer"): [_TEST],
-    ("fig7", "transfer"): [_GIVEN],
-    ("fig8", "transfer"): [_TRUE],
-    ("fig16", "geometry"): [[("metric", "in", [*_THEORY, "center_correlation"])]],
-    ("fig17", "geometry"): [[("metric", "in", _THEORY)]],
-    ("fig18", "geometry"): [[("metric", "in", ["capacity", "simulated_capacity", "simulated_capacity_raw"])]],
-    ("fig19", "geometry"): [[("metric", "==", "capacity")]],
-    ("fig20", "rewind"): [[_ON_TEST]],
-    ("fig21", "rewind"): [
-        [("kind", "==", "suffix"), ("view", "!=", "validation")],
-        [("kind", "==", "prefix"), _ON_TEST],
-    ],
-    ("fig22", "rewind"): [[("view", "in", ["test", "validation"])]],
-    ("fig22", "transfer"): [_TEST],
-    ("fig23", "gradients"): [[("metric", "==", "norm_per_root_parameter")]],
-    ("fig24", "gradients"): [[("metric", "in", _DIRECTIONS)]],
-    ("fig25", "geometry"): [[("view", "==", "test")]],
-}
 
 
 def results(name: str, paths: Iterable[str | os.PathLike], **declared) -> Results:
@@ -100,7 +74,7 @@ def _frame(name: str, path: Path) -> pd.DataFrame:
             [_EVALUATED, [*_GIVEN, ("mode", "==", "running")]] if name in _WHILE_TRAINING else [_EVALUATED],
         )
     if path.stem != "probes":
-        return tables.read(path, columns, _OWN.get((name, path.stem)))
+        return tables.read(path, columns, FIGURES[name].rows.get(path.stem))
     if name in _ENDS:
         portions = read_portions({"probes": path}, {"probes": (columns, [_TEST])})
         return pd.concat([_ends(portion["probes"]) for portion in portions], ignore_index=True)

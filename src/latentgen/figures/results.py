@@ -1,26 +1,12 @@
 """What figures are drawn from: the tables of a grid, and what its configuration says of them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
-from latentgen import tables
-
-#: Schemas of the tables that figures are drawn from, by name.
-SCHEMAS = {
-    "probes": tables.PROBES,
-    "history": tables.HISTORY,
-    "transfer": tables.TRANSFER,
-    "edit": tables.EDIT,
-    "relabel": tables.RELABEL,
-    "geometry": tables.GEOMETRY,
-    "rewind": tables.REWIND,
-    "gradients": tables.GRADIENTS,
-    "maps": tables.MAPS,
-    "layers": tables.LAYERS,
-}
+from latentgen.analyses import TABLES
 
 #: Columns that no figure shows, which frames may lack: hashes, most of a table's bytes, and margins of probes.
 UNUSED = ("entry", "inputs", "margin")
@@ -34,9 +20,9 @@ class Results:
 
     Parameters
     ----------
-    probes, history, transfer, edit, relabel, geometry, rewind, gradients, maps, layers : DataFrame
-        Columns of the schemas of these names in `latentgen.tables`, but for `UNUSED`; a table that the grid lacks is
-        empty.
+    frames : mapping of str to DataFrame
+        Tables by name, as `latentgen.analyses.TABLES` has them, but for columns `UNUSED`; each is an attribute too,
+        such as ``results.probes``. A table that the grid lacks is empty.
     settings : mapping of str to mapping
         Settings of each probe by its name, defaults filled in: ``kind, fit_labels, batch_norm, ...``.
     models : mapping of str to mapping
@@ -47,16 +33,7 @@ class Results:
         What `latentgen.summary.headline` makes of the tables, where it is known without them.
     """
 
-    probes: pd.DataFrame
-    history: pd.DataFrame
-    transfer: pd.DataFrame
-    edit: pd.DataFrame
-    relabel: pd.DataFrame
-    geometry: pd.DataFrame
-    rewind: pd.DataFrame
-    gradients: pd.DataFrame
-    maps: pd.DataFrame
-    layers: pd.DataFrame
+    frames: Mapping[str, pd.DataFrame]
     settings: Mapping[str, Mapping[str, Any]]
     models: Mapping[str, Mapping[str, Any]]
     chance: Mapping[str, float]
@@ -76,16 +53,27 @@ class Results:
 
         Raises ``ValueError`` where a table is unknown or lacks a column.
         """
-        unknown = sorted(set(frames) - set(SCHEMAS))
+        unknown = sorted(set(frames) - set(TABLES))
         if unknown:
-            raise ValueError(f"no figure is drawn from a table {unknown[0]!r}; there are {', '.join(SCHEMAS)}")
+            raise ValueError(f"no figure is drawn from a table {unknown[0]!r}; there are {', '.join(TABLES)}")
         for name, frame in frames.items():
-            missing = [column for column in SCHEMAS[name].names if column not in frame and column not in UNUSED]
+            missing = [column for column in TABLES[name].schema.names if column not in frame and column not in UNUSED]
             if missing:
                 raise ValueError(f"the {name} table lacks the columns {', '.join(missing)}; make it anew")
-        empty = {name: schema.empty_table().to_pandas() for name, schema in SCHEMAS.items()}
+        empty = {name: table.schema.empty_table().to_pandas() for name, table in TABLES.items()}
         declared = {"settings": settings or {}, "models": models or {}, "chance": chance or {}}
-        return cls(**(empty | dict(frames)), **declared, headline=headline)
+        return cls(empty | dict(frames), **declared, headline=headline)
+
+    def replaced(self, **changes: Any) -> "Results":
+        """The same with other tables, or with another of the fields, by name."""
+        frames = {name: changes.pop(name) for name in set(changes) & set(TABLES)}
+        return replace(self, frames={**self.frames, **frames}, **changes)
+
+    def __getattr__(self, name: str) -> pd.DataFrame:
+        try:
+            return self.__dict__["frames"][name]
+        except KeyError:
+            raise AttributeError(f"results have no table {name!r}; there are {', '.join(TABLES)}") from None
 
 
 def probe_label(name: str) -> str:

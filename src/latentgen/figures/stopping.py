@@ -13,6 +13,7 @@ from latentgen import summary
 from latentgen.figures import catalogue, layout, panels, spread, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results, probe_label
+from latentgen.probes import compared
 from latentgen.summary import GRID_POINT, RUNS
 from latentgen.summary.selection import REWOUND
 from latentgen.summary.text import intervention_label
@@ -97,7 +98,7 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
     if headline is None:
         headline = summary.headline(**{name: getattr(results, name) for name in _TABLES})
     # MASC with fewer axes is the subject of figure 11, with networks that have no other probe.
-    ablated = headline["probe"].isin(catalogue.thresholds(results.settings)[:-1])
+    ablated = headline["probe"].isin(compared.thresholds(results.settings)[:-1])
     others = headline.loc[headline["probe"].notna() & ~ablated, PAIR].drop_duplicates()
     table = _table(headline[~ablated].merge(others, on=PAIR))
     footer = _footer(table)

@@ -38,11 +38,11 @@ _HALF_WIDTH = 1.96
 
 
 class Analysis:
-    """Rows of `latentgen.tables.GEOMETRY`, without the columns of run, epoch and inputs, of what ``source`` has loaded.
+    """Rows of the table of geometry, without the columns of run, epoch and inputs, of what ``source`` has loaded.
 
     Parameters
     ----------
-    labels : of each data seed; settings : complete, see `latentgen.geometry.settings`
+    labels : of each data seed; settings : complete, see `latentgen.geometry.declaration`
     threads : over manifolds; results do not depend on it
 
     Raises ``ValueError`` when settings name a layer that the model does not have.

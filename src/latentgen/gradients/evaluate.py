@@ -16,7 +16,7 @@ COMPARED = ("permuted", "selected")
 
 
 def evaluate(source: Stream, labels: RunLabels) -> list[dict[str, Any]]:
-    """Rows of `latentgen.tables.GRADIENTS`, without the columns of run, epoch and inputs.
+    """Rows of the table of gradients, without the columns of run, epoch and inputs.
 
     Of the weights that ``source`` has loaded, towards the given labels, on the training split; what is held out of it
     does not count.

@@ -9,7 +9,9 @@ from functools import cached_property
 from typing import Any
 
 from latentgen import models
+from latentgen.analysis import Analysis
 from latentgen.grid import spans
+from latentgen.probes.declaration import families
 
 #: Instead of model seeds: each run's model seed is its data seed, so that intervals over data seeds also hold what
 #: initialisation and order contribute (at level 0 nothing else differs between runs).
@@ -113,10 +115,15 @@ class Cell:
     @cached_property
     def families(self) -> dict[str, dict[str, dict]]:
         """Probes by family, the group that shares a job: family → name → settings of the probe."""
-        families: dict[str, dict[str, dict]] = {}
-        for name, probe in self.settings["probes"].items():
-            families.setdefault(probe["family"], {})[name] = {k: v for k, v in probe.items() if k != "family"}
-        return families
+        return families(self.settings["probes"])
+
+    def jobs(self, analysis: Analysis) -> list[dict[str, str]]:
+        """Jobs of an analysis that the cell has, each by what its file's name has in braces."""
+        places = {"block": self.blocks, "family": self.families}
+        if "epoch" in analysis.wildcards:
+            places["epoch"] = [f"{epoch:04d}" for epoch in analysis.given(self.settings)["epochs"]]
+        names = analysis.wildcards
+        return [dict(zip(names, job, strict=True)) for job in itertools.product(*(places[name] for name in names))]
 
 
 class Grid:

@@ -7,48 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from latentgen import datasets, models, noise
-from latentgen.geometry import settings as geometry
-from latentgen.grid import code, copies, limits, names, numbers, paths, reading, sources, spans, values
+from latentgen import analyses, datasets, models, noise
+from latentgen.analysis import INTERVENTIONS
+from latentgen.grid import code, configuration, copies, limits, names, numbers, paths, reading, sources, spans, values
 from latentgen.grid.cells import PAIRED, Cell, Grid
-from latentgen.interventions import settings as interventions
-from latentgen.maps import settings as maps
 from latentgen.probes import kinds
 from latentgen.spelling import allowed as known
-
-#: Values of keys that a configuration may leave out.
-TOP = {
-    "data_root": "data",
-    "device": "auto",
-    "threads": 1,
-    "jobs_per_gpu": 1,
-    "max_jobs": 100_000,
-    "activations": "stream",
-    "partial_results": False,
-    "datasets": {},
-    "models": {},
-    "defaults": {},
-    "grid": [],
-    "grids": [],
-    "exclude": [],
-}
-ENTRY = {
-    "noise": "uniform",
-    "data_seeds": [0],
-    "model_seeds": [0],
-    "validation": 0.0,
-    "block": 100,
-    "interventions": {},
-    "geometry": None,
-    "gradients": False,
-    "maps": None,
-}
-TRAINING = {"momentum": 0.0, "shuffle": True, "stop_accuracy": None}
-#: Keys that no default can stand for.
-REQUIRED = ("dataset", "model", "levels", "training", "saved_epochs", "probes")
-REQUIRED_TRAINING = ("optimizer", "learning_rate", "batch_size", "epochs")
 
 NO_GRID = (
     "grid: is needed: a list of entries (or grids: a list of files that have one). A file given with --configfile "
@@ -64,15 +28,15 @@ class ConfigError(ValueError):
     """A configuration that cannot run. The message names each key, its value, and what is allowed."""
 
 
-def load(config: Mapping[str, Any], schema: str | os.PathLike, files: Sequence[str | os.PathLike] = ()) -> Grid:
-    """Check ``config`` against the JSON schema and beyond, and expand it.
+def load(config: Mapping[str, Any], files: Sequence[str | os.PathLike] = ()) -> Grid:
+    """Check ``config`` against the JSON schema (`latentgen.grid.configuration`) and beyond, and expand it.
 
     ``files`` : those that ``config`` was read from, for what can only be seen there
 
     Raises `ConfigError` listing everything that is wrong, not only the first.
     """
     try:
-        return _load(config, _read_schema(schema), files)
+        return _load(config, configuration.schema(), files)
     except _Refused as refused:
         of = f" {', '.join(os.path.relpath(file) for file in files)}" if files else ""
         raise ConfigError(_message(f"the configuration{of} cannot run:", *refused.args)) from None
@@ -92,7 +56,7 @@ def _load(config: Mapping[str, Any], schema: Mapping[str, Any], files: Sequence[
     _refuse(f"{os.path.relpath(file)}: {error}" for file in files for error in reading.errors(file))
     config, errors = _checked(config, schema)
     _refuse(errors)
-    config = copy.deepcopy(TOP) | config
+    config = _nothing() | config
     # `--config partial_results=true` gives a word.
     config["partial_results"] = config["partial_results"] in (True, "true")
     if not config["grid"] and not config["grids"]:
@@ -139,10 +103,6 @@ def _message(head: str, *errors: str) -> str:
     ]
     more = ["and more"] if len(errors) > MOST else []
     return "\n  ".join([head, *shown, *more])
-
-
-def _read_schema(schema: str | os.PathLike) -> dict[str, Any]:
-    return yaml.load(Path(schema).read_text(), reading.LOADER)
 
 
 def _checked(config: Any, schema: Mapping[str, Any]) -> tuple[Any, list[str]]:
@@ -206,16 +166,21 @@ def _included(path: str, schema: Mapping[str, Any], errors: list[str]) -> dict[s
         part, found = _checked(reading.read(paths.expanded(path)), schema)
     except reading.KeysError as error:
         errors += [f"{path}: {line}" for line in error.errors]
-        return TOP
+        return _nothing()
     except (OSError, ValueError) as error:
         errors.append(f"grids: {path!r} cannot be read: {error}; give paths as seen from where snakemake is called")
-        return TOP
+        return _nothing()
     if not found and "grids" in part:
         found = ["grids: an included file may not include others"]
     elif not found and "grid" not in part:
         found = ["grid: is needed in an included file"]
     errors += [f"{path}: {error}" for error in found]
-    return TOP if found else TOP | part
+    return _nothing() if found else _nothing() | part
+
+
+def _nothing() -> dict[str, Any]:
+    """A configuration that says nothing."""
+    return configuration.defaults(configuration.TOP)
 
 
 def _expand_paths(config: dict[str, Any]) -> Iterable[str]:
@@ -288,16 +253,20 @@ def _data_errors(declared: Mapping[str, Any]) -> Iterable[str]:
 
 def _merge(defaults: Mapping[str, Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     """Entry over defaults; the settings of one key merge with the defaults' own, the rest is replaced."""
-    merged = ENTRY | copy.deepcopy(dict(defaults)) | copy.deepcopy(dict(entry))
-    for key, base in (("training", TRAINING), ("probes", {}), ("interventions", {})):
+    merged = configuration.entry_defaults() | copy.deepcopy(dict(defaults)) | copy.deepcopy(dict(entry))
+    for key, base in (
+        ("training", configuration.defaults(configuration.TRAINING)),
+        ("probes", {}),
+        (INTERVENTIONS, {}),
+    ):
         if key in merged:
             merged[key] = base | copy.deepcopy(defaults.get(key, {})) | copy.deepcopy(entry.get(key, {}))
-    for key in ("probes", "interventions"):
+    for key in ("probes", INTERVENTIONS):
         if key in merged:
             merged[key] = {name: settings for name, settings in merged[key].items() if settings is not None}
-    for key in ("geometry", "maps"):
-        if merged[key] is not None:
-            merged[key] = copy.deepcopy(defaults.get(key) or {}) | merged[key]
+    for analysis in analyses.ALL:
+        if analysis.keys and not analysis.intervention and merged[analysis.name] is not None:
+            merged[analysis.name] = copy.deepcopy(defaults.get(analysis.name) or {}) | merged[analysis.name]
     return merged
 
 
@@ -306,8 +275,8 @@ def _listed(value: str | list[str]) -> list[str]:
 
 
 def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterable[str]:
-    missing = [key for key in REQUIRED if key not in entry]
-    missing += [f"training.{key}" for key in REQUIRED_TRAINING if key not in entry.get("training", {})]
+    missing = [key for key in configuration.REQUIRED if key not in entry]
+    missing += [f"training.{key}" for key in configuration.REQUIRED_TRAINING if key not in entry.get("training", {})]
     if missing:
         yield f": needs {', '.join(missing)}, here or in defaults"
         return
@@ -339,19 +308,11 @@ def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterab
     except ValueError as error:
         kept = None
         yield f".saved_epochs: {error}"
-    if not entry["probes"]:
-        yield ".probes: no probe is left; name at least one"
     for name, probe in entry["probes"].items():
-        for error in kinds.errors(probe):
-            yield f".probes.{name}{error}"
         if probe.get("batch_norm") == "example" and config["activations"] == "dump":
             yield f".probes.{name}.batch_norm: 'example' is not what dumps hold; set activations: stream"
-    for error in interventions.errors(entry, kept) if kept else ():
-        yield f".interventions{error}"
-    for error in geometry.errors(entry, kept) if kept else ():
-        yield f".geometry{error}"
-    for error in maps.errors(entry) if kept else ():
-        yield f".maps{error}"
+    for analysis in analyses.ALL if kept else ():
+        yield from analysis.wrong(entry, kept)
 
 
 def _held_out_errors(entry: Mapping[str, Any]) -> Iterable[str]:
@@ -404,11 +365,7 @@ def _expand(
     declared: Mapping[str, Mapping[str, Any]],
 ) -> Iterable[Cell]:
     settings = {key: entry[key] for key in ("validation", "training", "saved_epochs", "block")}
-    settings["probes"] = {name: kinds.complete(probe) for name, probe in entry["probes"].items()}
-    settings["interventions"] = interventions.complete(entry["interventions"])
-    settings["geometry"] = geometry.complete(entry["geometry"])
-    settings["gradients"] = entry["gradients"]
-    settings["maps"] = maps.complete(entry["maps"])
+    settings |= analyses.complete(entry)
     for point in _points(entry):
         if any(_matches(point, rule) for rule in exclude):
             continue

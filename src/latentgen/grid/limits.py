@@ -4,15 +4,13 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from latentgen import analyses
 from latentgen.grid import spans
 from latentgen.grid.cells import PAIRED
 from latentgen.probes import kinds
 
 #: For each job that `max_jobs` allows. A job has a block of checkpoints.
 CHECKPOINTS_OF_A_JOB = 10
-
-#: Analyses that have a job for each block, beside the probes.
-_OF_BLOCKS = ("geometry", "gradients")
 
 
 class Size(NamedTuple):
@@ -67,18 +65,15 @@ def _size(entry: Mapping[str, Any], dump: bool) -> Size:
     if entry.get("training", {}).get("stop_accuracy") is None:
         # Only blocks that have a saved epoch, the first and the last included.
         blocks = min(blocks, saved + 2)
-    edits = (entry["interventions"].get("edit") or {}).get("epochs") or ()
-    of_blocks = len(_families(entry)) + sum(bool(entry[key]) for key in _OF_BLOCKS) + dump
-    of_blocks += "transfer" in entry["interventions"]
-    alone = 2 + len(edits) + (entry["maps"] is not None) + len({"relabel", "rewind"} & set(entry["interventions"]))
-    return Size(cells * (alone + blocks * of_blocks), runs, runs * (saved + 2))
-
-
-def _families(entry: Mapping[str, Any]) -> set[str]:
-    return {
-        probe.get("family") or kinds.KINDS.get(probe["kind"], (probe["kind"],))[0]
-        for probe in entry.get("probes", {}).values()
-    }
+    per_cell = 2 + (blocks if dump else 0)
+    for analysis, settings in analyses.of_entry(entry):
+        places = {"block": blocks, "family": 1, "epoch": 1}
+        if "family" in analysis.wildcards:
+            places["family"] = len({kinds.family(probe) for probe in settings.values()})
+        if "epoch" in analysis.wildcards:
+            places["epoch"] = len(settings.get("epochs") or ())
+        per_cell += math.prod(places[name] for name in analysis.wildcards)
+    return Size(cells * per_cell, runs, runs * (saved + 2))
 
 
 def _cause(entry: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 
+from latentgen import analyses
 from latentgen.grid.cells import Cell, Grid
 
 #: What a training leaves in its cell, and the labels that it saw.
@@ -13,21 +14,9 @@ _ALWAYS = ("history", "probes")
 
 def parts(cell: Cell) -> dict[str, list[str]]:
     """Files of ``cell`` by the table that they are gathered into."""
-    path, has = cell.path, cell.settings["interventions"]
-    found = {
-        "history": [f"{path}/history.parquet"],
-        "probes": [f"{path}/probes/{family}/{block}.parquet" for family in cell.families for block in cell.blocks],
-    }
-    for table in ("geometry", "gradients"):
-        if cell.settings[table]:
-            found[table] = [f"{path}/{table}/{block}.parquet" for block in cell.blocks]
-    if cell.settings["maps"]:
-        found["maps"] = [f"{path}/maps.parquet"]
-    if "transfer" in has:
-        found["transfer"] = [f"{path}/transfer/{block}.parquet" for block in cell.blocks]
-    if "edit" in has:
-        found["edit"] = [f"{path}/edit/epoch-{epoch:04d}.parquet" for epoch in has["edit"]["epochs"]]
-    found |= {table: [f"{path}/{table}.parquet"] for table in ("relabel", "rewind") if table in has}
+    found = {"history": [f"{cell.path}/history.parquet"]}
+    for analysis, _ in analyses.of_entry(cell.settings):
+        found[analysis.name] = [f"{cell.path}/{analysis.files.format(**job)}" for job in cell.jobs(analysis)]
     return found
 
 
@@ -57,16 +46,10 @@ def present(grid: Grid, exists: Callable[[str], bool]) -> tuple[Grid, dict[str, 
         if not all(map(exists, needed)) or not lacks.isdisjoint(_ALWAYS):
             lacks = set(files)
         else:
-            cells.append(_without(cell, lacks))
+            cells.append(replace(cell, settings=analyses.without(cell.settings, lacks)) if lacks else cell)
         place = cell.path.removeprefix("results/runs/").rpartition("/")[0]
         for table in files:
             wanted[table] = wanted.get(table, 0) + len(cell.runs)
             if table in lacks:
                 missing.setdefault(table, []).extend(f"{place}/{run.name}" for run in cell.runs)
     return Grid(grid.config, cells), {table: {"of": wanted[table], "runs": runs} for table, runs in missing.items()}
-
-
-def _without(cell: Cell, tables: set[str]) -> Cell:
-    kept = {name: edit for name, edit in cell.settings["interventions"].items() if name not in tables}
-    analyses = {name: None for name in ("geometry", "gradients", "maps") if name in tables}
-    return replace(cell, settings={**cell.settings, "interventions": kept, **analyses}) if tables else cell

@@ -16,6 +16,7 @@ from latentgen import models, tables
 from latentgen.activations import LAST
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
+from latentgen.interventions.declaration import EDIT
 from latentgen.interventions.heads import (
     PUBLISHED,
     UNEDITED,
@@ -37,11 +38,12 @@ from latentgen.training.recipe import Recipe
 
 def edit_cell(
     cell: TrainedCell,
-    epoch: int,
     settings: Mapping[str, Any],
-    recipe: Recipe,
+    *,
+    epoch: int | str,
+    training: Mapping[str, Any],
 ) -> pa.Table:
-    """Rows of `latentgen.tables.EDIT` for all runs of a cell, edited after ``epoch``; none for a run that had stopped.
+    """Rows of the table of edits for all runs of a cell, edited after ``epoch``; none for a run that had stopped.
 
     Training goes on to the epoch ``settings["until"]`` whatever the recipe's stop rule says, in the order that the run
     itself had in those epochs, with fresh optimiser state. Beside the edits stands their control: nothing edited, the
@@ -50,11 +52,12 @@ def edit_cell(
     Parameters
     ----------
     settings : ``until``; ``layers``, "last" or names; ``bias``, "kept" or "zero" (that of a new readout is zero)
+    training : recipe of the first training, as a configuration has it
     """
-    source, data = cell.stream(), cell.data
-    recipe = replace(recipe, epochs=settings["until"], stop_accuracy=None)
+    source, data, epoch = cell.stream(), cell.data, int(epoch)
+    recipe = replace(Recipe.from_config(training), epochs=settings["until"], stop_accuracy=None)
     partial = cell.folder / "partial" / "edit" / f"epoch-{epoch:04d}"
-    parts = [tables.EDIT.empty_table()]
+    parts = [EDIT.table.schema.empty_table()]
     with locked(partial / "lock"):
         for run in cell.runs:
             if last_epoch(cell.folder, run) < epoch:
@@ -68,12 +71,12 @@ def edit_cell(
                 made_from = (data, labels, cell.model, recipe, source.device, cell.threads, epoch, _digest(network))
                 work = state_folder(where, run, *made_from)
                 seen = (labels.given, labels.train, labels.validation)
-                training = Training(dict(run), data, network, *seen, recipe, [], work, source.device, first_epoch=epoch)
-                training.fit()
-                history = training.history_table()
-                training.release()
+                more = Training(dict(run), data, network, *seen, recipe, [], work, source.device, first_epoch=epoch)
+                more.fit()
+                history = more.history_table()
+                more.release()
                 named = {"edit_epoch": epoch, "layer": name, "rows": variant.rows, "bias": variant.bias}
-                parts.append(tables.with_columns(history, named, tables.EDIT))
+                parts.append(tables.with_columns(history, named, EDIT.table.schema))
     return pa.concat_tables(parts)
 
 

@@ -17,7 +17,7 @@ from latentgen.probes.passes import class_moments
 
 @torch.no_grad()
 def evaluate(source: Stream, layers: Sequence[str], task: Task) -> list[dict[str, Any]]:
-    """Rows of `latentgen.tables.TRANSFER` without the columns of run, epoch and inputs.
+    """Rows of the table of weight transfer without the columns of run, epoch and inputs.
 
     The rows of a readout are fitted on the training split under its given labels, and every variant is scored on the
     test set, the training split and what is held out. The last layer has the variants of the network's own readout,

@@ -20,7 +20,7 @@ from latentgen.probes.means import class_means
 
 
 class Variant(NamedTuple):
-    """One way of making a readout, by the names of `latentgen.tables.TRANSFER`."""
+    """One way of making a readout, by the names of the table of weight transfer."""
 
     rows: str
     norm: str

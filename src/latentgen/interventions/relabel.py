@@ -10,6 +10,7 @@ import pyarrow as pa
 from latentgen import models, tables
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
+from latentgen.interventions.declaration import RELABEL
 from latentgen.interventions.heads import named_layer
 from latentgen.labels import RunLabels
 from latentgen.locks import locked
@@ -24,10 +25,11 @@ from latentgen.training.recipe import Recipe
 def relabel_cell(
     cell: TrainedCell,
     settings: Mapping[str, Any],
+    *,
     probe: Mapping[str, Any],
-    recipe: Recipe,
+    training: Mapping[str, Any],
 ) -> pa.Table:
-    """Rows of `latentgen.tables.RELABEL` for all runs of a cell.
+    """Rows of the table of relabelled trainings for all runs of a cell.
 
     The probe is fitted on the training split under its given labels, on the run's last checkpoint, and predicts the
     same examples. The second training has the run's own initialisation, order and recipe. What is held out keeps its
@@ -36,10 +38,11 @@ def relabel_cell(
     Parameters
     ----------
     settings : ``probe`` (name) and ``layer`` ("last" or a layer's name); probe : that probe's settings
+    training : recipe of both trainings, as a configuration has it
     """
-    source, data, model = cell.stream(), cell.data, cell.model
+    source, data, model, recipe = cell.stream(), cell.data, cell.model, Recipe.from_config(training)
     partial = cell.folder / "partial" / "relabel"
-    parts = [tables.RELABEL.empty_table()]
+    parts = [RELABEL.table.schema.empty_table()]
     with locked(partial / "lock"):
         for run in cell.runs:
             checkpoint = at_epoch(cell.folder, run, last_epoch(cell.folder, run))
@@ -54,12 +57,12 @@ def relabel_cell(
             work = state_folder(partial / run_name(run), run, data, new, *common)
             network = models.initialised(model, data.in_shape, data.n_classes, run["model_seed"])
             seen = (given, labels.train, labels.validation)
-            training = Training(dict(run), data, network, *seen, recipe, [], work, source.device)
-            training.fit()
-            history = _renamed(training.history_table())
-            training.release()
+            again = Training(dict(run), data, network, *seen, recipe, [], work, source.device)
+            again.fit()
+            history = _renamed(again.history_table())
+            again.release()
             named = {"from_epoch": checkpoint.epoch, "probe": settings["probe"], "layer": layer}
-            parts.append(tables.with_columns(pa.concat_tables([quality, history]), named, tables.RELABEL))
+            parts.append(tables.with_columns(pa.concat_tables([quality, history]), named, RELABEL.table.schema))
     return pa.concat_tables(parts)
 
 

@@ -21,7 +21,7 @@ REESTIMATED, WITHOUT = "reestimated", "none"
 class View(NamedTuple):
     """``n`` of a split's examples, those that ``members`` (all,) bool names, by ``labels`` (all,) int64; on the device.
 
-    Views are those of `latentgen.tables.REWIND`.
+    Views are those of the table of rewinding.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Swaps:
         self.batch_norm = list(batch_norm) if _estimating(source.model) else [WITHOUT]
 
     def rows(self, weights: Mapping[str, torch.Tensor], on: Scored) -> list[dict[str, Any]]:
-        """Rows of `latentgen.tables.REWIND` but for the columns of run, epochs, weights, draw and inputs.
+        """Rows of the table of rewinding but for the columns of run, epochs, weights, draw and inputs.
 
         Every set of layers is given ``weights``, a state dict on the source's device. Sets that give the same network
         (because they are equal, or layers in which they differ have equal weights) are evaluated once.

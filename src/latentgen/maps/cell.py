@@ -12,8 +12,8 @@ from latentgen.activations import INPUT, OUTPUT, named_layers
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import in_epochs, last_epoch
 from latentgen.labels import RunLabels
+from latentgen.maps.declaration import FEWEST, MAPS, NEIGHBORS
 from latentgen.maps.embedding import Map, embed
-from latentgen.maps.settings import FEWEST, NEIGHBORS
 from latentgen.progress import Rate, log
 from latentgen.trained import TrainedCell
 
@@ -22,7 +22,7 @@ def maps_cell(
     cell: TrainedCell,
     settings: Mapping[str, Any],
 ) -> pa.Table:
-    """Rows of `latentgen.tables.MAPS` for all saved epochs of a cell's first run.
+    """Rows of the table of maps for all saved epochs of a cell's first run.
 
     Maps illustrate, they are no statistic. All epochs, layers and methods have the same examples. Where all examples of
     a layer are equal, or some value is not finite, coordinates and trustworthiness are null, and the next map is laid
@@ -30,7 +30,7 @@ def maps_cell(
 
     Parameters
     ----------
-    settings : complete, see `latentgen.maps.settings`
+    settings : complete, see `latentgen.maps.declaration`
 
     Raises
     ------
@@ -50,7 +50,7 @@ def maps_cell(
     seed = seeds.derive("maps", run["data_seed"]) % 2**32
     checkpoints = in_epochs(cell.folder, [run], range(last_epoch(cell.folder, run) + 1))
     latest: dict[tuple[str, str], Map] = {}
-    parts = [tables.MAPS.empty_table()]
+    parts = [MAPS.table.schema.empty_table()]
     rate = Rate(len(checkpoints))
     for done, checkpoint in enumerate(sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch), start=1):
         source.load(checkpoint)
@@ -104,4 +104,4 @@ def _rows(found: Map | None, shown: Mapping[str, np.ndarray], named: Mapping[str
     n = len(shown["index"])
     x, y = (pa.nulls(n, pa.float64()),) * 2 if found is None else found.points.T
     trusted = {"trustworthiness": None if found is None else found.trustworthiness}
-    return tables.with_columns(pa.table({**shown, "x": x, "y": y}), {**named, **trusted}, tables.MAPS)
+    return tables.with_columns(pa.table({**shown, "x": x, "y": y}), {**named, **trusted}, MAPS.table.schema)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import orthogonal_procrustes
 from threadpoolctl import threadpool_limits
 
-from latentgen.maps.settings import MIN_DISTANCE, NEIGHBORS, PERPLEXITY
+from latentgen.maps.declaration import MIN_DISTANCE, NEIGHBORS, PERPLEXITY
 
 #: Largest features of which UMAP and t-SNE, which compute in float32, make what they make of others.
 SAFE = (2.0**-30, 2.0**30)

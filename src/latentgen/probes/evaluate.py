@@ -80,7 +80,7 @@ def evaluate(
     task: Task,
     device: torch.device,
 ) -> list[dict[str, Any]]:
-    """Rows of `latentgen.tables.PROBES` without the columns of run, epoch and inputs.
+    """Rows of the table of probes without the columns of run, epoch and inputs.
 
     Parameters
     ----------

@@ -72,10 +72,15 @@ def errors(probe: Mapping[str, Any]) -> Iterable[str]:
         yield from _neighbours(settings)
 
 
+def family(probe: Mapping[str, Any]) -> str:
+    """Family of a probe; where it names none, that of its kind, if there is such a kind."""
+    return probe.get("family") or KINDS.get(probe["kind"], (probe["kind"],))[0]
+
+
 def complete(probe: Mapping[str, Any]) -> dict[str, Any]:
     """The probe with defaults filled in, its family included."""
-    family, defaults = KINDS[probe["kind"]]
-    return {"family": family, **COMMON, **defaults, **probe, "fit_labels": _fit_labels(probe)}
+    defaults = KINDS[probe["kind"]][1]
+    return {"family": family(probe), **COMMON, **defaults, **probe, "fit_labels": _fit_labels(probe)}
 
 
 def _fit_labels(probe: Mapping[str, Any]) -> str:

@@ -37,7 +37,7 @@ def scoreboard(probes: pd.DataFrame, history: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     probes, history : DataFrame
-        Columns of ``latentgen.tables.PROBES`` and ``latentgen.tables.HISTORY``.
+        Columns of the table of probes and the history.
 
     Returns
     -------

@@ -101,9 +101,9 @@ def headline(
     Parameters
     ----------
     probes, history : DataFrame
-        Columns of ``latentgen.tables.PROBES`` and ``latentgen.tables.HISTORY``.
+        Columns of the table of probes and the history.
     transfer, edit, relabel, rewind : DataFrame, optional
-        Columns of ``latentgen.tables.TRANSFER``, ``EDIT``, ``RELABEL`` and ``REWIND``; empty ones count as none.
+        Columns of the tables of these analyses; empty ones count as none.
 
     Returns
     -------

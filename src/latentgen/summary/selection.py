@@ -31,7 +31,7 @@ def probe_accuracy(
 def model_accuracy(history: pd.DataFrame, *, split: str = "test", labels: str = "true") -> pd.DataFrame:
     """The models' own accuracies in evaluation mode: one row per run and epoch.
 
-    ``history`` may also be a table of continued or repeated trainings (``latentgen.tables.EDIT``, ``RELABEL``), which
+    ``history`` may also be a table of continued or repeated trainings (of edits, of relabelled ones), which
     has a row for each of them.
     """
     return _accuracy(history, split, labels, history["mode"] == "evaluated")

@@ -1,0 +1,107 @@
+"""Maps as an analysis, with its settings and what is fixed of each method. Imports nothing that computes."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from latentgen.activations import OUTPUT
+from latentgen.analysis import Analysis, Cost
+from latentgen.columns import DEPTH, FLOAT, INTEGER, TEXT, Column, Table
+from latentgen.figure import Figure
+from latentgen.keys import NAME, Key, several
+from latentgen.papers import STEPHENSON
+
+METHODS = ("umap", "pca", "tsne")
+
+#: Neighbours of UMAP and of trustworthiness, UMAP's least distance between points, and the perplexity of t-SNE: the
+#: defaults of umap-learn and scikit-learn, trustworthiness with as many neighbours as UMAP.
+NEIGHBORS, MIN_DISTANCE, PERPLEXITY = 15, 0.1, 30.0
+
+#: Trustworthiness is defined for fewer neighbours than half the examples, t-SNE for a lower perplexity than examples.
+FEWEST = 2 * NEIGHBORS + 1
+#: Trustworthiness takes the distances of all pairs: 0.8 GB of these.
+MOST = 10_000
+
+KEYS = (
+    Key("methods", ["umap"], "`umap` (umap-learn), `pca`, `tsne` (scikit-learn)", several({"enum": list(METHODS)})),
+    Key(
+        "layers",
+        [OUTPUT],
+        "names of layers, `input` included, `last` (the one that feeds the readout) or `output` (the logits)",
+        several(NAME),
+    ),
+    Key(
+        "examples",
+        1000,
+        "most training examples on a map, from 31 to 10,000; half of them mislabelled where there are as many, else "
+        "the other kind fills up",
+        {"type": "integer", "minimum": 1},
+    ),
+)
+
+TABLE = Table(
+    "maps",
+    "Two-dimensional maps of training examples as one layer has them: one row for each example on a map of the cell's "
+    "first run.",
+    (
+        Column("epoch", INTEGER, "checkpoint"),
+        Column("layer", TEXT, "layer that is mapped; `output` is the logits"),
+        DEPTH,
+        Column("method", TEXT, "`umap`, `pca`, `tsne`"),
+        Column("index", INTEGER, "the example, as in the labels"),
+        Column("true_label", INTEGER, "what is right"),
+        Column("given_label", INTEGER, "what training saw"),
+        Column(
+            "x",
+            FLOAT,
+            "coordinate, without a unit; rotated, reflected and shifted onto the map of the saved epoch before. Null "
+            "where all examples of a layer are equal or a value is not finite; the next map is then laid onto the one "
+            "before",
+        ),
+        Column("y", FLOAT, "the other coordinate"),
+        Column(
+            "trustworthiness",
+            FLOAT,
+            "how far neighbours on the map are neighbours in the layer (15 of them), from 0 to 1; of the whole map, "
+            "repeated",
+        ),
+    ),
+)
+
+
+def _errors(settings: Mapping[str, Any], *_) -> Iterable[str]:
+    if not FEWEST <= settings["examples"] <= MOST:
+        yield (
+            f".examples: {settings['examples']} are too few for {NEIGHBORS} neighbours, or too many for the distances "
+            f"of all pairs; allowed: {FEWEST} to {MOST}"
+        )
+
+
+def _units(_settings: Mapping[str, Any], _runs: int, epochs: Sequence[int], _last: int) -> dict[str, int]:
+    return {"fixed": 1, "each": len(epochs)}
+
+
+MAPS = Analysis(
+    name="maps",
+    about="two-dimensional maps of a layer at every saved epoch",
+    table=TABLE,
+    files="maps.parquet",
+    rows="latentgen.maps.cell:maps_cell",
+    keys=KEYS,
+    packages=("maps", "activations", "models"),
+    methods=lambda settings, _: {"maps": settings["methods"]},
+    errors=_errors,
+    layers=lambda settings: {"layers": settings["layers"]},
+    cost=Cost(_units),
+    figures=(
+        Figure(
+            26,
+            "Maps",
+            "**Maps of training examples** at several epochs: the same points coloured by the given labels of "
+            "correctly labelled examples, and by the given and the true labels of mislabelled ones.",
+            "latentgen.figures.maps",
+            tables=("maps", "history"),
+            analyses=("maps",),
+            counterpart=("the two-dimensional maps", STEPHENSON),
+        ),
+    ),
+)
