@@ -1,6 +1,6 @@
 # Needs make, a POSIX shell and Python 3.11 or newer; everything else goes into .venv.
 .DEFAULT_GOAL := help
-.PHONY: help env quickstart test test-fast test-all lint unlock clean
+.PHONY: help env quickstart test test-fast test-all docs lint unlock clean
 
 # Jobs call `python`, so the environment comes first on PATH for everything below.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -35,6 +35,9 @@ test-fast: env  ## run the tests that take no Snakemake
 
 test-all: lint  ## check the code's form, then run every test
 	@$(pytest)
+
+docs: env  ## write what documents repeat of the code
+	@$(bin)/python docs/write.py
 
 lint: env  ## ruff, snakefmt and Snakemake's own lint
 	@$(bin)/ruff check .

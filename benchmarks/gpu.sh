@@ -2,7 +2,7 @@
 # Measures this project on a GPU, in at most eight minutes: the most useful part first, each with a time limit.
 #
 #   benchmarks/gpu.sh OUT                       every part that OUT does not have yet
-#   benchmarks/gpu.sh OUT --device cpu --tiny   the same in little, on a CPU: a test of the script
+#   benchmarks/gpu.sh OUT --device cpu --tiny   a small version, on a CPU: a test of the script
 #   benchmarks/gpu.sh --needs                   packages to bring along, as pip reads them
 #
 # Each part writes OUT/PART.txt and OUT/PART.parquet. A part that fails or is stopped leaves what it has measured, its

@@ -59,7 +59,7 @@ def main():
     arguments = parser.parse_args()
     data = datasets.prepare("mnist", arguments.data_root)
     train, test, labels, targets = pixels(data.x_train), pixels(data.x_test), data.y_train, data.y_test
-    given = corrupt(labels, arguments.level, kind="published", n_classes=10, seed=42).given
+    given = corrupt(labels, arguments.level, kind="ketha2026", n_classes=10, seed=42).given
 
     threads = int(os.environ.get("OMP_NUM_THREADS", "1"))
     torch.set_num_threads(threads)

@@ -41,7 +41,7 @@ def main():
     arguments = parser.parse_args()
     use_threads(1)
     data = datasets.prepare("mnist", arguments.data_root)
-    given = corrupt(data.y_train, 0.6, kind="published", n_classes=10, seed=42).given
+    given = corrupt(data.y_train, 0.6, kind="ketha2026", n_classes=10, seed=42).given
     everything = np.arange(len(given))
     task = Task(RunLabels(given, data.y_train, everything, everything[:0], given != data.y_train), data.y_test, 10, 42)
     source = Stream(models.build("mlp", data.in_shape, 10, 0), data, torch.device("cpu"))

@@ -78,7 +78,7 @@ def configuration(checkpoints: int, block: int, npz: Path) -> dict:
                 "data_seeds": list(range(seeds)),
                 "training": {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 64, "epochs": EPOCHS},
                 "saved_epochs": [f"0-{EPOCHS}:{STEP}"],
-                "block": block,
+                "epochs_per_job": block,
                 "probes": {
                     "masc": {"kind": "masc", "variance": 0.99, "score": ["test", "train"]},
                     "masc50": {"kind": "masc", "variance": 0.5},

@@ -44,7 +44,7 @@ def smoke(sheet: Sheet, folder: Path, chosen: argparse.Namespace) -> None:
     config = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
     targets = []
     if chosen.tiny:
-        less = {"levels": [0.6], "geometry": None, "maps": None, "interventions": {}}
+        less = {"levels": [0.6], "geometry": None, "embeddings": None, "interventions": {}}
         config["grid"] = [{**entry, **less} for entry in config["grid"] if entry["model"] == "cnn_small"]
         targets = ["results/tables/history.parquet"]
     cores = max(1, (os.cpu_count() or 1) // 3)

@@ -67,7 +67,7 @@ def grid() -> dict:
     cell = config["grid"][0]
     cell |= {"levels": [0.6], "geometry": {"points": 6, "directions": 5, "restarts": 1}}
     cell["training"] |= {"batch_size": 256, "epochs": 2, "stop_accuracy": None}
-    cell["maps"] |= {"examples": 50}
+    cell["embeddings"] |= {"examples": 50}
     cell["interventions"] |= {"rewind": {"examples": 100}, "transfer": {}, "edit": {"epochs": [1], "until": 2}}
     probes = {name: config["defaults"]["probes"][name] for name in ("masc", "velpic")}
     config["defaults"] |= {"saved_epochs": [0, 1], "probes": probes}

@@ -6,13 +6,13 @@ from typing import Any
 from latentgen import columns
 from latentgen.analysis import INTERVENTIONS, Analysis
 from latentgen.columns import Table
+from latentgen.embeddings.declaration import EMBEDDINGS
 from latentgen.geometry.declaration import GEOMETRY
 from latentgen.gradients.declaration import GRADIENTS
 from latentgen.interventions.declaration import EDIT, RELABEL, REWIND, TRANSFER
-from latentgen.maps.declaration import MAPS
 from latentgen.probes.declaration import PROBES
 
-ALL: tuple[Analysis, ...] = (PROBES, GEOMETRY, GRADIENTS, MAPS, TRANSFER, EDIT, RELABEL, REWIND)
+ALL: tuple[Analysis, ...] = (PROBES, GEOMETRY, GRADIENTS, EMBEDDINGS, TRANSFER, EDIT, RELABEL, REWIND)
 
 NAMED: dict[str, Analysis] = {analysis.name: analysis for analysis in ALL}
 

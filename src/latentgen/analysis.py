@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from latentgen import keys
 from latentgen.columns import Table
@@ -27,6 +27,22 @@ Entry = Mapping[str, Any]
 
 #: Where analyses that change networks or labels stand in an entry; all others are keys of it.
 INTERVENTIONS = "interventions"
+
+
+class Pilot(Protocol):
+    """A short training whose checkpoints analyses are measured on, see `latentgen.estimate.analyses`."""
+
+    #: Epochs that it kept.
+    kept: Sequence[int]
+
+    def last(self, n: int) -> "TrainedCell":
+        """Its cell with but the last ``n`` checkpoints."""
+
+    def rows(self, analysis: "Analysis", settings: Settings, n: int) -> "pa.Table":
+        """Rows of an analysis for the last ``n`` checkpoints."""
+
+    def per_checkpoint(self, call: Callable[[int], Any]) -> tuple[dict[str, float], dict[str, float]]:
+        """Seconds and bytes of the units of `per_checkpoint`, from calls with numbers of checkpoints."""
 
 
 class Again(NamedTuple):

@@ -10,7 +10,7 @@ from latentgen import seeds
 VERSION = 1
 
 #: Every kind that `corrupt` knows.
-KINDS = ("uniform", "exclude_true", "published")
+KINDS = ("uniform", "exclude_true", "ketha2026")
 
 
 class Corruption(NamedTuple):
@@ -34,7 +34,7 @@ def corrupt(
         fraction p (C - 1) / C of the labels is wrong. ``"exclude_true"``: from the other classes, so that a fraction
         p is wrong. Both draw one uniform number and one replacement label per example whatever the level, so a level
         only thresholds: for one seed, selections and given labels nest across levels, and both kinds select the
-        same examples. ``"published"``: the draw behind the published results of Ketha & Ramaswamy (TMLR 2026, from
+        same examples. ``"ketha2026"``: the draw behind the published results of Ketha & Ramaswamy (TMLR 2026, from
         their public code: a ``RandomState(seed)``, theirs with seed 42), uniform over all classes; its selections
         nest, its labels do not.
     n_classes : number of classes C; the largest label + 1 when None
@@ -54,7 +54,7 @@ def corrupt(
     if labels.size and not (labels.min() >= 0 and labels.max() < n_classes):
         raise ValueError(f"labels must lie in [0, {n_classes}), got {labels.min()} to {labels.max()}")
     n = len(labels)
-    if kind == "published":
+    if kind == "ketha2026":
         legacy = np.random.RandomState(seed)
         selected = legacy.rand(n) <= level
         given = labels.copy()

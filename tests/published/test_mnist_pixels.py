@@ -53,7 +53,7 @@ def _pixels(images):
 def test_published_accuracies(mnist, level, masc, velpic):
     train, test = _pixels(mnist["train-images-idx3-ubyte"]), _pixels(mnist["t10k-images-idx3-ubyte"])
     labels, targets = mnist["train-labels-idx1-ubyte"], mnist["t10k-labels-idx1-ubyte"]
-    given = corrupt(labels, level, kind="published", n_classes=10, seed=42).given
+    given = corrupt(labels, level, kind="ketha2026", n_classes=10, seed=42).given
     moments = ClassMoments(784, range(10))
     for start in range(0, len(train), 1000):
         moments.update(train[start : start + 1000], given[start : start + 1000])

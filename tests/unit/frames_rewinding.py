@@ -17,13 +17,13 @@ NORMALISED = ("resnet18", "vgg16")
 KINDS = ("alone", "prefix", "suffix")
 
 
-def results(pairs=(("digits", "mlp"),), *, batch_norms=("rewound",), redraws=2, **options):
+def results(pairs=(("digits", "mlp"),), *, batch_norms=("rewound",), rerandomisations=2, **options):
     """Everything that figures 15 and 20 to 22 are drawn from; ``options`` go to `frames.results`."""
     found = frames.results(pairs, **({"probes": ("masc", "velpic"), "levels": (0.6,), "edit_epochs": (1,)} | options))
-    return found.replaced(rewind=rewind(found.history, batch_norms, redraws))
+    return found.replaced(rewind=rewind(found.history, batch_norms, rerandomisations))
 
 
-def rewind(history, batch_norms=("rewound",), redraws=2, seed=2):
+def rewind(history, batch_norms=("rewound",), rerandomisations=2, seed=2):
     """Table rewind of the runs of ``history``: the later a layer, the more of what was lost comes back with it.
 
     All layers at an epoch are the network at that epoch, at the last epoch nothing is put back; where statistics are
@@ -49,7 +49,9 @@ def rewind(history, batch_norms=("rewound",), redraws=2, seed=2):
                 **{"last_epoch": saved[-1], "kind": kind, "layer": layer, "depth": depth},
                 **{"parameters": 100 * (place + 1), "batch_norm": batch_norm, "metric": "accuracy", "inputs": ""},
             }
-            cells = [(epoch, "saved", None) for epoch in saved] + [(0, "redrawn", draw) for draw in range(redraws)]
+            cells = [(epoch, "saved", None) for epoch in saved] + [
+                (0, "redrawn", draw) for draw in range(rerandomisations)
+            ]
             for epoch, weights, draw in cells:
                 cell = {**names, **named, "epoch": epoch, "weights": weights, "draw": draw}
                 mixed = 0 < share < 1 and epoch < saved[-1]

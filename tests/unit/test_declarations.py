@@ -178,7 +178,7 @@ FROZEN = {
     "geometry": '{"directions": 20, "features": 5000, "kappa": 0.0, "layers": "all", "points": 8, "restarts": 2, '
     '"simulated": {"dichotomies": 10, "epochs": ["last"], "layers": "last"}}',
     "gradients": "true",
-    "maps": '{"examples": 100, "layers": ["last", "output"], "methods": ["pca"]}',
+    "embeddings": '{"examples": 100, "layers": ["last", "output"], "methods": ["pca"]}',
     "probes": '{"logistic": {"batch_norm": "running", "batch_size": 128, "epochs": 2, "family": "all", "fit_labels": '
     '"given", "kind": "logistic", "l2": 0.0, "learning_rate": 0.001, "random_state": 0, "score": ["test"], "solver": '
     '"adam", "tol": null}, "masc": {"batch_norm": "running", "family": "all", "fit_labels": "given", "kind": "masc", '
@@ -187,7 +187,7 @@ FROZEN = {
     '"train"], "variance": 0.5}, "velpic": {"batch_norm": "running", "family": "all", "fit_labels": "given", "kind": '
     '"velpic", "max_features": null, "score": ["test"]}}',
     "relabel": '{"layer": "fc1", "probe": "velpic"}',
-    "rewind": '{"batch_norm": ["reestimated"], "examples": 400, "redraws": 1}',
+    "rewind": '{"batch_norm": ["reestimated"], "examples": 400, "rerandomisations": 1}',
     "transfer": '{"layers": "all"}',
 }
 
@@ -234,7 +234,7 @@ def test_logs_lie_where_their_jobs_are_told_apart():
         "probes": "{family}-{block}",
         "geometry": "{block}",
         "gradients": "{block}",
-        "maps": "",
+        "embeddings": "",
         "transfer": "{block}",
         "edit": "epoch-{epoch}",
         "relabel": "",

@@ -63,7 +63,7 @@ def test_levels_seeds_and_epochs_share_a_pilot_which_has_the_tasks_of_all():
     both = counts.pilots([*first, *other], False)
     (plan,) = both.values()
     names = sorted(name for name, _ in plan["tasks"].values())
-    assert names == ["geometry", "gradients", "maps", "probes", "probes", "rewind", "transfer"]
+    assert names == ["embeddings", "geometry", "gradients", "probes", "probes", "rewind", "transfer"]
     slower = mlp(training={**training, "batch_size": 8})
     assert len(counts.pilots([*first, *slower], False)) == 2
 
@@ -91,7 +91,7 @@ def test_a_cell_has_the_work_of_its_settings():
     for rule in ("fit_probes", "dump_block", "geometry", "gradients", "transfer"):
         assert each[rule] == [6, 4]
     # The first run's five; both runs' five and one drawn anew; a probe for each run.
-    assert each["maps"] == [5] and each["rewind"] == [12] and each["relabel"] == [2]
+    assert each["embeddings"] == [5] and each["rewind"] == [12] and each["relabel"] == [2]
     simulated = [
         count for job in jobs["geometry"] for unit, count in job.seconds.items() if unit.endswith(":simulated")
     ]
@@ -148,7 +148,7 @@ def test_only_trainings_that_cannot_stop_before_are_exact():
 def test_the_longest_sequence_is_labels_training_analysis_and_what_comes_after():
     frame = estimated(mlp(levels=[0.6], interventions={"edit": {"epochs": [1], "until": 3}}, geometry=None))
     longest = {rule: value(frame, "longest_seconds", rule=rule) for rule in frame["rule"].dropna().unique()}
-    analyses = [longest[rule] for rule in ("fit_probes", "gradients", "maps", "edit")]
+    analyses = [longest[rule] for rule in ("fit_probes", "gradients", "embeddings", "edit")]
     ends = longest["gather"] + max(longest["headline"], longest["draw_figure"])
     wanted = longest["draw_labels"] + longest["train"] + max(analyses) + ends
     assert value(frame, "chain_seconds") == pytest.approx(wanted)
@@ -158,12 +158,12 @@ def test_the_text_names_what_does_not_fit_and_what_to_set():
     frame = estimated(mlp(), seconds=600.0)
     longest = value(frame, "longest_seconds", rule="train") / 60  # 27 units, of ten minutes
     assert longest == 10 * (1 + 2 + 12 + 10)
-    fits = estimate_text(frame, {"train": 250, "maps": None}, ["a GPU", "a CPU", "a GPU"])
+    fits = estimate_text(frame, {"train": 250, "embeddings": None}, ["a GPU", "a CPU", "a GPU"])
     assert "WARNING" not in fits
     assert "timed on a CPU, a GPU:" in fits
-    text = estimate_text(frame, {"train": 249, "maps": None}, ["a GPU"])
+    text = estimate_text(frame, {"train": 249, "embeddings": None}, ["a GPU"])
     assert "a job of train takes about 250 minutes; a cluster stops it after 249." in text
-    assert "--set-resources train:runtime=420" in text and "maps:runtime" not in text
+    assert "--set-resources train:runtime=420" in text and "embeddings:runtime" not in text
     assert max(map(len, text.splitlines())) <= 120 and text.isascii()
     for wanted in ("4 runs (exact), 20 checkpoints (upper bound)", "20 kB  upper bound", "0 s of GPUs"):
         assert wanted in text, wanted

@@ -21,11 +21,11 @@ TRAINING = {"optimizer": "adam", "learning_rate": 0.005, "batch_size": 64, "epoc
 FAMILY = {"velpic": kinds.complete({"kind": "velpic"})}
 TASKS = {
     "dump_block:a": ("dump_block", True),
-    "fit_probes:a": ("fit_probes", FAMILY),
+    "fit_probes:a": ("probes", FAMILY),
     "gradients:a": ("gradients", True),
-    "maps:a": ("maps", {"methods": ["pca"], "layers": ["output"], "examples": 100}),
+    "embeddings:a": ("embeddings", {"methods": ["pca"], "layers": ["output"], "examples": 100}),
     "transfer:a": ("transfer", {"layers": "last"}),
-    "rewind:a": ("rewind", {"batch_norm": ["reestimated"], "redraws": 1, "examples": 100}),
+    "rewind:a": ("rewind", {"batch_norm": ["reestimated"], "rerandomisations": 1, "examples": 100}),
 }
 PLAN = {"model": MODEL, "training": {**TRAINING, "stop_accuracy": 0.1}, "validation": 0.1, "tasks": TASKS}
 
@@ -135,7 +135,7 @@ def test_a_clock_changes_nothing_in_a_training(cell, digits_folder, tmp_path):
 
 
 def test_a_map_of_rewinding_scores_as_many_networks_as_a_pilot_says(cell, digits_folder, monkeypatch):
-    settings = {"batch_norm": ["reestimated"], "redraws": 1, "examples": 50}
+    settings = {"batch_norm": ["reestimated"], "rerandomisations": 1, "examples": 50}
     calls = []
     original = swaps.Swaps.evaluate
     monkeypatch.setattr(swaps.Swaps, "evaluate", lambda *arguments: calls.append(1) or original(*arguments))
@@ -153,7 +153,8 @@ def test_an_edit_trains_as_often_and_as_long_as_is_counted(digits_folder, tmp_pa
     original = edit.Training.train_epoch
     monkeypatch.setattr(edit.Training, "train_epoch", lambda *given: trained.append(given[1]) or original(*given))
     edit.edit_cell(trained_cell(tmp_path, digits_folder), settings, epoch=1, training=asdict(RECIPE))
-    (job,) = work._trained_again(SimpleNamespace(settings={"interventions": {"edit": settings}}, runs=RUNS))
+    again = EDIT.cost.again({"interventions": {"edit": settings}}, len(RUNS), {"epoch": "0001"})
+    job = work._again(None, "edit", again)
     assert job.seconds["epoch"] == len(trained) and set(trained) == {2, 3}
     assert job.seconds["training"] == len(list((tmp_path / "partial/edit/epoch-0001").glob("data*")))
 
@@ -171,7 +172,7 @@ def test_a_repeated_measurement_tells_what_is_fixed_from_what_each_adds(tmp_path
     def measure(kept):
         calls.clear()
         plan = {"model": MODEL, "tasks": {}}
-        return analyses.Analyses(tmp_path, RUNS[0], plan, tmp_path, "cpu", 1, kept)._sizes(call)
+        return analyses.Analyses(tmp_path, RUNS[0], plan, tmp_path, "cpu", 1, kept).per_checkpoint(call)
 
     calls: list[int] = []
     seconds, sizes = measure([0, 2, 3, 4])
@@ -195,5 +196,5 @@ def test_a_disturbed_clock_gives_no_impossible_split(tmp_path, monkeypatch, seve
         return 1
 
     plan = {"model": MODEL, "tasks": {}}
-    seconds, _ = analyses.Analyses(tmp_path, RUNS[0], plan, tmp_path, "cpu", 1, [0, 1, 2])._sizes(call)
+    seconds, _ = analyses.Analyses(tmp_path, RUNS[0], plan, tmp_path, "cpu", 1, [0, 1, 2]).per_checkpoint(call)
     assert seconds["each"] == several / 2 and seconds["fixed"] == max(4.0 - several / 2, 0.0)

@@ -105,7 +105,7 @@ def tables_of(results):
 def test_many_levels_go_on_in_further_rows_and_nothing_overlaps(name):
     levels = [k / 8 for k in range(8)]
     pairs = [("tiny-imagenet", "mlp"), ("tiny-imagenet", "mlp-dropout")]
-    options = {"noises": ("published",), "levels": levels, "data_seeds": range(2), "schedule": (0, 1, 3)}
+    options = {"noises": ("ketha2026",), "levels": levels, "data_seeds": range(2), "schedule": (0, 1, 3)}
     fig, _ = figures.draw(name, frames.results(pairs, edit_epochs=(1,), edit_layers=("fc1",), **options))
     titles = [ax.get_title() for ax in fig.axes]
     shown = [f"corruption {level:g}" for level in levels]

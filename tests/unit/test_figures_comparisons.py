@@ -80,7 +80,7 @@ def test_a_probe_fitted_on_true_labels_is_never_chosen(dropout):
 def test_the_rows_name_the_rate_and_the_probe(dropout):
     probes = chosen(dropout.probes, probe="velpic")
     fig, _ = figures.draw("fig13", with_probes(dropout, probes))
-    below = ("", ["model itself", "without dropout", "with dropout"])
+    below = ("", ["network", "without dropout", "with dropout"])
     assert drawn.legends(fig) == [("dropout 0.2", ["VeLPIC, fc4"]), ("dropout 0.2", ["VeLPIC, fc2"]), below]
 
 

@@ -139,17 +139,17 @@ def test_axes_reach_the_initialisation_and_share_rows(tables):
     assert fig.axes[0].get_ylim() == fig.axes[1].get_ylim()
     assert fig.axes[0].get_xlim() == fig.axes[1].get_xlim()
     legends = [[text.get_text() for text in legend.get_texts()] for legend in fig.legends]
-    assert legends == [[*frames.LAYERS["mlp"], "model itself"], [*frames.LAYERS["cnn"], "model itself"]]
+    assert legends == [[*frames.LAYERS["mlp"], "network"], [*frames.LAYERS["cnn"], "network"]]
 
 
 def test_panels_follow_levels_and_noise_kinds_and_leave_holes():
     probes, history = frames.grid(
-        pairs=[("digits", "mlp")], noises=("uniform", "published"), levels=(0.0, 0.4, 0.8), schedule=(0, 1, 3)
+        pairs=[("digits", "mlp")], noises=("uniform", "ketha2026"), levels=(0.0, 0.4, 0.8), schedule=(0, 1, 3)
     )
     probes = probes[(probes["noise"] == "uniform") | (probes["level"] < 0.8)]
     fig, _ = figures.draw("fig1", of(probes, history, CHANCE))
     assert len(fig.axes) == 5
-    assert [legend.get_title().get_text() for legend in fig.legends] == ["uniform noise", "published noise"]
+    assert [legend.get_title().get_text() for legend in fig.legends] == ["uniform noise", "ketha2026 noise"]
     # Columns are titled once, at their top, and named at their lowest panel.
     assert [ax.get_title() for ax in fig.axes] == ["corruption 0", "corruption 0.4", "corruption 0.8", "", ""]
     assert [ax.get_xlabel() for ax in fig.axes] == ["", "", "epoch", "epoch", "epoch"]

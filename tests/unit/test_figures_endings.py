@@ -102,7 +102,7 @@ def test_figure_10_leaves_fewer_axes_and_other_modes_to_other_figures(results):
     ((_, labels),) = drawn.legends(fig)
     assert labels == [
         *["MASC", "VeLPIC", "logistic regression", "masc-true [true]", "nearest-mean", "knn"],
-        *["untrained network", "model itself, end", "model, best epoch (oracle)"],
+        *["untrained network", "network, end", "model, best epoch (oracle)"],
     ]
     text = drawn.footer(fig)
     assert "MASC with fewer axes is left to Figure 11." in text and "In brackets" in text
@@ -199,12 +199,12 @@ def test_figure_15_agrees_with_the_headline(held_out):
     for row in table.to_dict("records"):
         key = [row[name] for name in names]
         np.testing.assert_array_equal(rows[tuple(key)], [row["mean"], row["low"], row["high"]])
-        for choice, column in (("oracle", "diff"), ("validation", "honest_diff")):
+        for choice, column in (("oracle", "diff"), ("validation", "validation_diff")):
             compared = [*key[:5], f"{row['quantity']}_minus_model_best_epoch", choice]
             fitting = row["choice"] in ("fixed", choice) and row["quantity"] != "model_best_epoch"
             wanted = rows[tuple(compared)] if fitting else [-1, -1, -1]
             np.testing.assert_array_equal([row[column + end] for end in ("", "_low", "_high")], wanted)
-    assert set(table.loc[table["choice"] == "oracle", "honest_diff"]) == {-1}
+    assert set(table.loc[table["choice"] == "oracle", "validation_diff"]) == {-1}
 
 
 def test_figure_15_compares_within_runs(held_out):
@@ -239,7 +239,7 @@ def test_figure_15_draws_oracles_hollow_and_lines_at_early_stopping(held_out):
     titled(fig, 0.2)[0].figure.canvas.draw()
     series = [label.get_text() for label in titled(fig, 0.2)[0].get_yticklabels()]
     assert series == [
-        *["model itself", "MASC", "VeLPIC", "masc-true [true]", "transfer, zero bias", "transfer, kept bias"],
+        *["network", "MASC", "VeLPIC", "masc-true [true]", "transfer, zero bias", "transfer, kept bias"],
         *["edited at 1, fc4, kept bias", "edited at 1, fc4, zero bias", "continued from 1", "relabelled by masc, fc4"],
     ]
     # Every mark stands on the line that bears its name.
@@ -253,7 +253,7 @@ def test_figure_15_is_drawn_of_a_grid_without_interventions_and_held_out_labels(
     fig, table = figures.draw("fig15", plain)
     assert {quantity.split("_")[0] for quantity in table["quantity"]} == {"model", "probe"}
     # Seven probes: the four with fewer axes are left to figure 11.
-    assert table["honest_diff"].isna().all() and table["diff"].notna().sum() == 4 + 4 * 3 * 7
+    assert table["validation_diff"].isna().all() and table["diff"].notna().sum() == 4 + 4 * 3 * 7
     assert not set(table["series"]) & set(compared.thresholds(results.settings)[:-1])
     text = drawn.footer(fig)
     assert not any(word in text for word in ("Transfer", "Edited", "Relabelled"))
@@ -306,7 +306,7 @@ def test_one_seed_has_no_interval(name):
 def test_many_levels_go_on_in_further_lines_and_nothing_overlaps(name):
     pairs = [("tiny-imagenet", "resnet18"), ("digits", "mlp")]
     levels = [k / 4 for k in range(5)]
-    many = frames.results(pairs, noises=("published",), levels=levels, data_seeds=range(2), schedule=(0, 1, 3))
+    many = frames.results(pairs, noises=("ketha2026",), levels=levels, data_seeds=range(2), schedule=(0, 1, 3))
     # One data set lacks a level, and n differs.
     probes = many.probes[(many.probes["dataset"] == "digits") | (many.probes["level"] < 1)]
     probes = probes[(probes["level"] > 0) | (probes["data_seed"] == 0)]

@@ -72,7 +72,7 @@ def test_legends_name_every_line_once(results):
     fig, _ = figures.draw("fig7", results)
     own, new = ("own readout\nreplaced", []), "new readout\nput on"
     layers = [(new, frames.LAYERS[model]) for _, model in PAIRS]
-    assert drawn.legends(fig) == [own, layers[0], own, layers[1], ("", ["model itself", *_REPLACED.values()])]
+    assert drawn.legends(fig) == [own, layers[0], own, layers[1], ("", ["network", *_REPLACED.values()])]
 
 
 def test_without_new_readouts_a_row_of_panels_is_enough(results):
@@ -91,7 +91,7 @@ def test_a_readout_without_bias_keeps_none():
     assert set(shown.itertuples(index=False, name=None)) == {(*v[:3], "zero") for v in _REPLACED}
     assert "A readout that has no bias keeps none." in drawn.footer(fig)
     (_, labels) = drawn.legends(fig)[-1]
-    assert labels == ["model itself", *(label for v, label in _REPLACED.items() if v[1:] != ("unit", 1.0, "kept"))]
+    assert labels == ["network", *(label for v, label in _REPLACED.items() if v[1:] != ("unit", 1.0, "kept"))]
     for turn, variant in enumerate(_REPLACED):
         rows = chosen(table, **dict(zip(AXES, (*variant[:3], "zero"), strict=True)))
         points = drawn.points(fig.axes[0], color=style.series_style(turn)["color"])

@@ -42,7 +42,7 @@ def draw(results):
 
 @pytest.fixture(scope="module")
 def small():
-    return frames_rewinding.results(data_seeds=(7,), schedule=(0, 1, 4), redraws=0)
+    return frames_rewinding.results(data_seeds=(7,), schedule=(0, 1, 4), rerandomisations=0)
 
 
 def over_seeds(values):
@@ -212,7 +212,7 @@ def test_networks_at_their_end_and_best_are_marked(results, draw, name):
     at = {line.get_markersize(): line.get_xdata()[0] for line in bar.lines if line.get_marker() == "v"}
     assert at[max(at)] == pytest.approx(100 * model.loc["oracle", "mean"])
     assert at[min(at)] == pytest.approx(100 * model.loc["fixed", "mean"])
-    (ax,) = maps(fig, 0.6, ["one layer" if name == "fig20" else "restored"])
+    (ax,) = maps(fig, 0.6, ["single layer" if name == "fig20" else "restored"])
     stopped = f"early stopping {100 * model.loc['oracle', 'mean']:.1f}\xa0%"
     assert (stopped in ax.get_title()) == (name == "fig20")
     (line,) = [line for line in drawn.lines(ax) if line.get_marker() == "|"]
@@ -335,7 +335,7 @@ def test_initial_and_redrawn_layers_and_what_stands_beside(results, draw):
     lines = chosen(table, **CELL)
     lines = lines[lines["layer"].isna()]
     assert len(lines) == 2 * 3 + 1
-    for ax in maps(fig, 0.6, [*rewinds.KINDS.values(), "one layer, initial weights"]):
+    for ax in maps(fig, 0.6, [*rewinds.KINDS.values(), "single layer, initial weights"]):
         at = sorted(line.get_xdata()[0] for line in drawn.lines(ax) if list(line.get_ydata()) == [0, 1])
         assert [x for x in at if x > 10] == pytest.approx(sorted(100 * lines["mean"]))
         assert 10.0 in at
@@ -372,7 +372,7 @@ def test_figure_22_without_transfer_held_out_labels_and_initial_weights(small):
     ((_, labels),) = drawn.legends(fig)
     assert labels == ["at the best saved epoch (oracle)", "network at its end", STOPPING]
     text = drawn.footer(fig)
-    assert not any(word in text for word in ("held-out", "Redrawn", "On the right", "normalisation"))
+    assert not any(word in text for word in ("held-out", "Re-randomised", "On the right", "normalisation"))
     assert drawn.overlaps(fig) == []
 
 
@@ -422,7 +422,7 @@ def test_figure_15_has_a_line_for_each_kind_and_way(results, draw):
         names = ["model", "level", "batch_norm", "quantity", "choice"]
         (wanted,) = (r for _, r in chosen(headline, **{name: row[name] for name in names}).iterrows())
         np.testing.assert_array_equal(numbers(row), numbers(wanted))
-        for choice, column in (("oracle", "diff"), ("validation", "honest_diff")):
+        for choice, column in (("oracle", "diff"), ("validation", "validation_diff")):
             columns = (column, f"{column}_low", f"{column}_high")
             if row["choice"] not in ("fixed", choice):
                 assert row[list(columns)].isna().all()
@@ -432,7 +432,9 @@ def test_figure_15_has_a_line_for_each_kind_and_way(results, draw):
             np.testing.assert_array_equal(numbers(row, columns), numbers(gap))
     (first, *_) = [ax for ax in fig.axes if ax.get_title() == "corruption 0"]
     labels = [label.get_text() for label in first.get_yticklabels()][-4:]
-    assert labels == [f"rewound: {what}" for what in ("none, all layers", "one layer", "first layers", "last layers")]
+    assert labels == [
+        f"rewound: {what}" for what in ("none, all layers", "single layer", "first layers", "last layers")
+    ]
     text = drawn.footer(fig)
     assert "statistics treated alike" in text and "Re-estimated" in text and drawn.overlaps(fig) == []
 
@@ -443,7 +445,7 @@ def test_figure_15_holds_rewinding_against_none_and_all_layers_of_the_same_table
     rows = chosen(table, batch_norm=way, **CELL).set_index(["quantity", "choice"])
     none = networks(results, "fixed", way, **CELL)
     np.testing.assert_allclose(numbers(rows.loc["rewind_none", "fixed"]), over_seeds(values(none)))
-    for choice, column in (("oracle", "diff"), ("validation", "honest_diff")):
+    for choice, column in (("oracle", "diff"), ("validation", "validation_diff")):
         columns = (column, f"{column}_low", f"{column}_high")
         stopped = networks(results, choice, way, **CELL)
         np.testing.assert_allclose(numbers(rows.loc["rewind_all_best", choice]), over_seeds(values(stopped)))
@@ -499,7 +501,7 @@ def test_one_seed_has_no_interval(small, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_deep_networks_and_many_epochs_fit(name):
-    options = {"noises": ("published",), "levels": (0.0, 0.5), "data_seeds": range(2), "schedule": range(31)}
+    options = {"noises": ("ketha2026",), "levels": (0.0, 0.5), "data_seeds": range(2), "schedule": range(31)}
     deep = frames_rewinding.results([("tiny-imagenet", "vgg16")], **options)
     fig, table = figures.draw(name, deep)
     assert table["layer"].nunique() == 14 and drawn.overlaps(fig) == []

@@ -113,7 +113,7 @@ def test_probes_are_filled_in_with_how_they_are_used():
 def test_labels_drawn_anew_are_a_noise_kind_and_a_level():
     assert kinds.redrawn("given") is kinds.redrawn("true") is None
     assert kinds.redrawn("exclude_true-0.25") == ("exclude_true", 0.25)
-    assert kinds.redrawn("published-1") == ("published", 1.0)
+    assert kinds.redrawn("ketha2026-1") == ("ketha2026", 1.0)
 
 
 def test_interventions_are_filled_in_and_dropped_by_name():
@@ -145,19 +145,19 @@ def test_geometry_is_filled_in_merged_and_dropped():
 
 
 def test_rewinding_gradients_and_maps_are_filled_in_and_merged():
-    config = changed("defaults.maps", {"examples": 200, "methods": ["pca"]})
-    config["defaults"] |= {"gradients": True, "interventions": {"rewind": {"redraws": 0}}}
-    config["grid"].append({"model": "mlp", "maps": {"layers": ["last"]}, "gradients": False})
-    config["grid"].append({"model": "mlp_small", "levels": [0.9], "maps": None})
+    config = changed("defaults.embeddings", {"examples": 200, "methods": ["pca"]})
+    config["defaults"] |= {"gradients": True, "interventions": {"rewind": {"rerandomisations": 0}}}
+    config["grid"].append({"model": "mlp", "embeddings": {"layers": ["last"]}, "gradients": False})
+    config["grid"].append({"model": "mlp_small", "levels": [0.9], "embeddings": None})
     first, *_, last_but_one, last = load(config).cells
-    assert first.settings["maps"] == {"examples": 200, "methods": ["pca"], "layers": ["output"]}
-    assert last_but_one.settings["maps"] == {"examples": 200, "methods": ["pca"], "layers": ["last"]}
-    assert last.settings["maps"] is None
+    assert first.settings["embeddings"] == {"examples": 200, "methods": ["pca"], "layers": ["output"]}
+    assert last_but_one.settings["embeddings"] == {"examples": 200, "methods": ["pca"], "layers": ["last"]}
+    assert last.settings["embeddings"] is None
     assert (first.settings["gradients"], last_but_one.settings["gradients"]) == (True, False)
-    rewind = {"batch_norm": ["reestimated"], "redraws": 0, "examples": None}
+    rewind = {"batch_norm": ["reestimated"], "rerandomisations": 0, "examples": None}
     assert first.settings["interventions"] == {"rewind": rewind}
     plain = load(changed("grid.0.model", "mlp")).cells[0].settings
-    assert plain["maps"] is None and plain["gradients"] is False
+    assert plain["embeddings"] is None and plain["gradients"] is False
 
 
 def test_a_probe_name_means_one_probe_in_all_entries():
@@ -219,7 +219,7 @@ def test_exclusions_remove_points():
 
 
 def test_blocks_are_fixed_ranges():
-    config = changed("defaults.block", 4)
+    config = changed("defaults.epochs_per_job", 4)
     assert load(config).cells[0].blocks == ["0000-0003", "0004-0007", "0008-0011"]
     config["defaults"]["saved_epochs"] = [0]
     assert load(config).cells[0].blocks == ["0000-0003", "0008-0011"]  # the last epoch is always kept
@@ -276,7 +276,7 @@ def test_what_is_asked_of_networks_is_gathered_by_model():
     config["grid"][0]["interventions"] = {"edit": {"epochs": [1], "until": 8, "layers": ["fc3"]}, "relabel": {}}
     config["grid"].append({**copy.deepcopy(config["grid"][0]), "levels": [0.3], "validation": 0.1})
     config["grid"][1]["geometry"] = None
-    config["grid"][1]["maps"] = {"layers": ["output", "fc1"]}
+    config["grid"][1]["embeddings"] = {"layers": ["output", "fc1"]}
     (model, wanted), *others = asked(load(config).cells, "digits").items()
     assert not others and model == "mlp_small" and wanted["model"]["factory"] == "mlp_small"
     assert wanted["layers"] == {
@@ -284,7 +284,7 @@ def test_what_is_asked_of_networks_is_gathered_by_model():
         "interventions.relabel.layer": ["last"],
         "geometry.layers": ["fc1"],
         "geometry.simulated.layers": ["fc2", "last"],
-        "maps.layers": ["output", "fc1"],
+        "embeddings.layers": ["output", "fc1"],
     }
     assert wanted["readout"] == ["interventions.edit"] and wanted["batches"] == [[32, 0.0], [32, 0.1]]
     assert asked(load(config).cells, "mnist") == {}
@@ -308,7 +308,11 @@ REFUSALS = [
     ("defaults.dataset", "digit", ["grid[0].dataset", "'digit'", "did you mean 'digits'", "mnist"]),
     ("defaults.dataset", "cifar-100", ["grid[0].dataset", "'cifar-100'", "did you mean 'cifar100'", "tiny-imagenet"]),
     ("grid.0.model", ["mlp_small", "cnm"], ["grid[0].model", "'cnm'", "allowed: mlp, mlp_small, cnn, cnn_small"]),
-    ("defaults.noise", "unifrom", ["grid[0].noise", "'unifrom'", "uniform, exclude_true, published"]),
+    ("defaults.noise", "unifrom", ["grid[0].noise", "'unifrom'", "uniform, exclude_true, ketha2026"]),
+    ("defaults.noise", "published", ["grid[0].noise", "'published'", "it is called ketha2026 now"]),
+    ("defaults.block", 4, ["defaults.block", "it is called epochs_per_job now"]),
+    ("grid.0.maps", {}, ["grid[0].maps", "it is called embeddings now"]),
+    ("grid.0.interventions", {"rewind": {"redraws": 1}}, ["rewind.redraws", "it is called rerandomisations now"]),
     ("defaults.levels", [0.2, 1.2], ["grid[0].levels", "1.2", "0 to 1"]),
     ("defaults.levels", [-0.2], ["grid[0].levels", "-0.2", "0 to 1"]),
     ("defaults.saved_epochs", [0, 11], ["grid[0].saved_epochs", "11", "0 to 10"]),
@@ -377,10 +381,10 @@ REFUSALS = [
     ("grid.0.geometry", {"simulated": {"epochs": ["best"]}}, ["simulated.epochs[0]", "'best'", "'last'"]),
     ("grid.0.geometry", {"simulated": {"epochs": [3]}}, [".geometry.simulated.epochs: 3", "saved_epochs", "'last'"]),
     ("grid.0.geometry", {"layers": "first"}, ["geometry.layers", "'first'"]),
-    ("grid.0.maps", {"examples": 30}, [".maps.examples: 30", "31 to 10000"]),
-    ("grid.0.maps", {"methods": ["isomap"]}, ["maps.methods[0]", "'isomap'", "'umap'"]),
+    ("grid.0.embeddings", {"examples": 30}, [".embeddings.examples: 30", "31 to 10000"]),
+    ("grid.0.embeddings", {"methods": ["isomap"]}, ["embeddings.methods[0]", "'isomap'", "'umap'"]),
     ("grid.0.gradients", {}, ["gradients", "'boolean'"]),
-    ("grid.0.interventions", {"rewind": {"redraws": -1}}, ["interventions.rewind.redraws", "-1"]),
+    ("grid.0.interventions", {"rewind": {"rerandomisations": -1}}, ["interventions.rewind.rerandomisations", "-1"]),
     ("grid.0.interventions", {"rewind": {"batch_norm": ["kept"]}}, ["rewind.batch_norm[0]", "'kept'", "'rewound'"]),
     ("grid.0.geometry", {"simulated": {"layers": "first"}}, ["simulated.layers", "'first'"]),
     ("defaults.data_seeds", ["4-2"], ["data_seeds", "'4-2'"]),

@@ -55,7 +55,7 @@ CLASSES = {"digits": 10, "two": 2, "three": 3, "two-folder": 2}
 
 @pytest.mark.parametrize("validation", [0.0, 0.1])
 @pytest.mark.parametrize("level", [0.0, 0.4, 1.0])
-@pytest.mark.parametrize("noise", ["uniform", "exclude_true", "published"])
+@pytest.mark.parametrize("noise", ["uniform", "exclude_true", "ketha2026"])
 @pytest.mark.parametrize("dataset", CLASSES)
 def test_data_seeds_are_refused_exactly_where_they_draw_nothing(own, dataset, noise, level, validation):
     point = {"dataset": dataset, "noise": noise, "levels": [level], "validation": validation}

@@ -37,8 +37,8 @@ REFUSALS = {
     "in one line": ("grid: [{model: mlp, model: cnn}]", ["grid[0].model: written 2 times, in line 1"]),
     "quoted or not": ("device: cpu\n'device': cpu", ["device: written 2 times, in lines 1 and 2"]),
     "in something that others alias": (
-        "defaults: &d\n  block: 1\n  block: 2\ngrid:\n  - *d\n  - {<<: *d}",
-        ["defaults.block: written 2 times, in lines 2 and 3"],
+        "defaults: &d\n  epochs_per_job: 1\n  epochs_per_job: 2\ngrid:\n  - *d\n  - {<<: *d}",
+        ["defaults.epochs_per_job: written 2 times, in lines 2 and 3"],
     ),
     "two merges": ("a: &a {x: 1}\nb: &b {y: 2}\nc:\n  <<: *a\n  <<: *b", ["c.<<: written 2 times", "<<: [*a, *b]"]),
     "one number, two ways": ("models:\n  1: {}\n  0x1: {}", ["models.1: written 2 times, in lines 2 and 3"]),

@@ -25,7 +25,7 @@ MEANT = [
     ("defaults.training.learning_rate", 1, 1),
     ("defaults.training.stop_accuracy", "9e-1", 0.9),
     ("defaults.validation", "1e-1", 0.1),
-    ("defaults.block", 100.0, 100),
+    ("defaults.epochs_per_job", 100.0, 100),
     ("defaults.levels", ["2e-1", 0.6, 1], [0.2, 0.6, 1]),
     (
         "grid.0",
@@ -43,12 +43,12 @@ MEANT = [
         {"points": 8, "features": 1000, "kappa": 0.1},
     ),
     ("grid.0.geometry", {"simulated": {"epochs": [4.0, "last"]}}, {"simulated": {"epochs": [4, "last"]}}),
-    ("grid.0.maps", {"examples": "2e2", "layers": ["1e3"]}, {"examples": 200, "layers": ["1e3"]}),
+    ("grid.0.embeddings", {"examples": "2e2", "layers": ["1e3"]}, {"examples": 200, "layers": ["1e3"]}),
     ("grid.0.interventions", {"edit": {"epochs": [4.0], "until": 2.0e1}}, {"edit": {"epochs": [4], "until": 20}}),
     (
         "grid.0.interventions",
-        {"rewind": {"redraws": 3.0, "examples": 1e2}},
-        {"rewind": {"redraws": 3, "examples": 100}},
+        {"rewind": {"rerandomisations": 3.0, "examples": 1e2}},
+        {"rewind": {"rerandomisations": 3, "examples": 100}},
     ),
     # Of a whole float that an option is given, nobody knows what its factory means by it.
     (
@@ -178,7 +178,11 @@ REFUSALS = [
     ("defaults.data_seeds", ["0-999999999"], ["grid[0].data_seeds: ['0-999999999']: 4,000,000,000 runs", "100,000"]),
     ("defaults.data_seeds", list(range(10_000)), ["grid[0].data_seeds: [0, 1", "jobs", "max_jobs (100,000)"]),
     ("defaults.levels", [i / 20_000 for i in range(20_000)], ["grid[0].levels: [0.0", "120,000 jobs"]),
-    ("grid.0.interventions", {"rewind": {"redraws": 1e9}}, ["rewind.redraws: 1000000000 is greater than", "10000"]),
+    (
+        "grid.0.interventions",
+        {"rewind": {"rerandomisations": 1e9}},
+        ["rewind.rerandomisations: 1000000000 is greater than", "10000"],
+    ),
     ("grid.0.interventions", {"edit": {"epochs": [4], "until": 1e12}}, ["edit.until: 1000000000000 is greater"]),
     ("grid.0.geometry", {"directions": 1e12}, ["geometry.directions: 1000000000000 is greater"]),
     ("grid.0.geometry", {"simulated": {"dichotomies": 1e12}}, ["simulated.dichotomies: 1000000000000 is greater"]),
@@ -237,9 +241,11 @@ def test_values_that_multiply_are_refused_at_once(path, value, words):
 
 
 def test_blocks_of_a_training_that_may_stop_early_are_counted():
-    config = changed("defaults.block", 1)
+    config = changed("defaults.epochs_per_job", 1)
     config["defaults"]["training"] |= {"epochs": 10_000_000, "stop_accuracy": 1.0}
-    with pytest.raises(grid.ConfigError, match=r"grid\[0\].block: 1: 40,000,012 jobs, before exclusions; max_jobs"):
+    with pytest.raises(
+        grid.ConfigError, match=r"grid\[0\].epochs_per_job: 1: 40,000,012 jobs, before exclusions; max_jobs"
+    ):
         grid.load(config)
     config["defaults"]["training"]["stop_accuracy"] = None
     assert [cell.blocks[-1] for cell in grid.load(config).cells] == ["10000000-10000000"] * 4

@@ -17,6 +17,7 @@ from latentgen.activations.dumps import dump_block, dump_layer, stream
 from latentgen.activations.sources import Dump, dump_layers
 from latentgen.datasets import base
 from latentgen.digests import Damaged
+from latentgen.embeddings.cell import embeddings_cell
 from latentgen.geometry.blocks import geometry_block
 from latentgen.geometry.declaration import GEOMETRY as DECLARED
 from latentgen.gradients.blocks import gradients_block
@@ -24,7 +25,6 @@ from latentgen.interventions.edit import edit_cell
 from latentgen.interventions.relabel import relabel_cell
 from latentgen.interventions.rewind import rewind_cell
 from latentgen.interventions.transfer import transfer_block
-from latentgen.maps.cell import maps_cell
 from latentgen.probes import kinds
 from latentgen.probes.blocks import probe_block
 from latentgen.training.loop import Training
@@ -33,7 +33,7 @@ from latentgen.training.state import read_state, save_state
 BLOCK = "0000-0009"
 MASC = kinds.complete({"kind": "masc"})
 GEOMETRY = DECLARED.complete({"points": 10, "directions": 10, "restarts": 1})
-REWIND = {"batch_norm": ["rewound"], "redraws": 0, "examples": 50}
+REWIND = {"batch_norm": ["rewound"], "rerandomisations": 0, "examples": 50}
 #: Every analysis of a cell, as its job calls it.
 ANALYSES = {
     "probes": lambda cell, kept: probe_block(cell, {"masc": MASC}, block=BLOCK, kept=kept),
@@ -41,7 +41,7 @@ ANALYSES = {
     "gradients": lambda cell, kept: gradients_block(cell, True, block=BLOCK, kept=kept),
     "transfer": lambda cell, kept: transfer_block(cell, {"layers": "last"}, block=BLOCK, kept=kept),
     "rewind": lambda cell, kept: rewind_cell(cell, REWIND, kept=kept),
-    "maps": lambda cell, kept: maps_cell(cell, {"methods": ["pca"], "layers": "last", "examples": 60}),
+    "embeddings": lambda cell, kept: embeddings_cell(cell, {"methods": ["pca"], "layers": "last", "examples": 60}),
     "edit": lambda cell, kept: edit_cell(
         cell, {"layers": ["last"], "bias": ["zero"], "until": 2}, epoch=1, training=asdict(RECIPE)
     ),

@@ -16,7 +16,7 @@ from latentgen.analyses import TABLES
 from latentgen.digests import Damaged
 from latentgen.figures import averages, reading
 from latentgen.figures.catalogue import FIGURES
-from latentgen.figures.results import SCHEMAS, UNUSED, Results
+from latentgen.figures.results import UNUSED, Results
 from latentgen.summary import GRID_POINT, portions
 
 POINT, SEEDS = ["dataset", "model", "noise", "level"], ["data_seed", "model_seed"]
@@ -204,9 +204,9 @@ def files(results, tmp_path_factory):
         for number, (_, run) in enumerate(getattr(results, name).groupby([*POINT, *SEEDS], sort=False)):
             both = pd.concat([run, run.assign(metric="loss", value=7.0)])
             parts.append(folder / f"{name}-{number}.parquet")
-            tables.write(pa.Table.from_pandas(both, schema=SCHEMAS[name], preserve_index=False), parts[-1])
+            tables.write(pa.Table.from_pandas(both, schema=TABLES[name].schema, preserve_index=False), parts[-1])
         paths.append(folder / f"{name}.parquet")
-        tables.concatenate(parts, SCHEMAS[name], paths[-1])
+        tables.concatenate(parts, TABLES[name].schema, paths[-1])
     return paths
 
 
@@ -235,7 +235,7 @@ def test_rows_of_analyses_that_figures_do_not_show_are_not_read(make, name, tmp_
     for table, path in paths.items():
         frame = getattr(whole, table)
         frame = pd.concat([frame.assign(metric="else"), frame])
-        tables.write(pa.Table.from_pandas(frame, schema=SCHEMAS[table], preserve_index=False), path)
+        tables.write(pa.Table.from_pandas(frame, schema=TABLES[table].schema, preserve_index=False), path)
     read = reading.results(name, paths.values(), settings=whole.settings, chance=whole.chance)
     own = FIGURES[name].tables[0]
     assert len(getattr(read, own)) < pq.read_metadata(paths[own]).num_rows

@@ -537,7 +537,7 @@ def test_tied_weights_are_rewound_and_redrawn_under_all_their_names(tmp_path, di
     model = {"factory": f"{__name__}:tied", "options": {}}
     train(tmp_path, digits_folder, Recipe("adam", 0.01, 64, 2), (0,), [run], model)
     cell = trained_cell(tmp_path, digits_folder, [run], model)
-    settings = {"batch_norm": ["rewound"], "redraws": 1, "examples": None}
+    settings = {"batch_norm": ["rewound"], "rerandomisations": 1, "examples": None}
     frame = rewind_cell(cell, settings).to_pandas()
     source = cell.stream()
     images, labels = source.pixels["test"].batch(slice(None)), torch.from_numpy(np.array(cell.data.y_test))
@@ -617,7 +617,7 @@ def asked(factory, layers=None, readout=(), batches=(), **naming):
 
 
 HERE = {
-    "good": asked(f"{__name__}:Small", {"maps.layers": ["hidden", "output", "last"]}, ["interventions.edit"]),
+    "good": asked(f"{__name__}:Small", {"embeddings.layers": ["hidden", "output", "last"]}, ["interventions.edit"]),
     "bad": asked(f"{__name__}:Auxiliary"),
     "single": asked(f"{__name__}:normalised", batches=[(4, 0.0), (6, 0.0), (4, 0.1)]),
     "misnamed": asked(f"{__name__}:Small", {"geometry.layers": ["hiden"], "interventions.edit.layers": ["output"]}),

@@ -40,7 +40,7 @@ def test_masks_and_labels_nest_for_our_kinds(seed, levels):
 
 def test_published_masks_nest_but_labels_do_not():
     labels = labels_of(5000)
-    low, high = (noise.corrupt(labels, level, "published", 10, 42) for level in (0.4, 0.6))
+    low, high = (noise.corrupt(labels, level, "ketha2026", 10, 42) for level in (0.4, 0.6))
     assert not (low.selected & ~high.selected).any()
     assert not np.array_equal(low.given[low.selected], high.given[low.selected])
 
@@ -51,7 +51,7 @@ def test_fraction_of_wrong_labels(n_classes):
     labels = labels_of(n, n_classes)
     for kind, expected in (
         ("uniform", level * (n_classes - 1) / n_classes),
-        ("published", level * (n_classes - 1) / n_classes),
+        ("ketha2026", level * (n_classes - 1) / n_classes),
         ("exclude_true", level),
     ):
         wrong = (noise.corrupt(labels, level, kind, n_classes, 3).given != labels).mean()
@@ -72,7 +72,7 @@ def test_published_draw_is_the_stated_sequence_of_calls():
     mask = rng.rand(1000) <= 0.6
     expected = labels.copy()
     expected[mask] = rng.choice(10, mask.sum())
-    result = noise.corrupt(labels, 0.6, "published", 10, 42)
+    result = noise.corrupt(labels, 0.6, "ketha2026", 10, 42)
     assert np.array_equal(result.given, expected) and np.array_equal(result.selected, mask)
 
 
@@ -88,7 +88,7 @@ def test_seeds_differ_and_repeat():
         ({"level": 1.5}, r"\[0, 1\]"),
         ({"level": -0.1}, r"\[0, 1\]"),
         ({"level": float("nan")}, r"\[0, 1\]"),
-        ({"kind": "unifrom"}, "uniform, exclude_true, published"),
+        ({"kind": "unifrom"}, "uniform, exclude_true, ketha2026"),
         ({"n_classes": 5}, r"\[0, 5\)"),
         ({"kind": "exclude_true", "labels": np.zeros(3, int), "n_classes": 1}, "two classes"),
         ({"labels": np.zeros((2, 2), int)}, "one dimension"),

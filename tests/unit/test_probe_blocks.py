@@ -101,7 +101,7 @@ def test_rows_are_what_the_estimators_give_by_hand(cell, digits_folder, digits):
 
 
 def test_label_settings_are_the_estimators_own_by_hand(cell, digits_folder, digits):
-    """True labels, labels drawn anew, and scores on training examples, against each label of theirs."""
+    """True labels, resampled labels, and scores on training examples, against each label of theirs."""
     declared = {
         "true": {"kind": "masc", "variance": 0.9, "fit_labels": "true"},
         "redrawn": {"kind": "masc", "variance": 0.9, "fit_labels": "exclude_true-0.3", "score": ["test", "train"]},

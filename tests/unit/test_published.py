@@ -69,7 +69,7 @@ def test_facts_are_typed_and_name_what_can_be_compared():
     facts = published.facts()
     assert {name: str(kind) for name, kind in facts.dtypes.items()} == TYPES
     assert set(facts["quantity"]) == set(comparison.QUANTITIES)
-    assert set(facts["noise"]) == {"published"} and set(facts["data_seed"]) == {42}
+    assert set(facts["noise"]) == {"ketha2026"} and set(facts["data_seed"]) == {42}
     assert set(facts["unit"]) == {"percent", "epochs"}
     assert not facts.duplicated([*comparison._WHERE, "quantity", "probe", "layer", "epoch"]).any()
     # Every published value of the paper's tables is printed with the digits that are stated.
@@ -82,7 +82,7 @@ def test_facts_are_typed_and_name_what_can_be_compared():
 @pytest.fixture(scope="module")
 def grid():
     """A grid that has some of the published runs, and others that must not be taken for them."""
-    options = {"noises": ("published", "uniform"), "levels": (0.0, 0.6), "data_seeds": (42, 7)}
+    options = {"noises": ("ketha2026", "uniform"), "levels": (0.0, 0.6), "data_seeds": (42, 7)}
     pairs = [("mnist", "mlp"), ("cifar10", "resnet18"), ("cifar10-jpeg", "resnet18"), ("mnist", "cnn")]
     probes = ("masc", "velpic", "masc-example")
     schedule = (0, 1, 10, 30, 100)
@@ -193,7 +193,7 @@ def test_scoreboard_against_loops_over_runs(grid):
     "other", [{"dataset": "cifar10-jpeg"}, {"noise": "uniform"}, {"data_seed": 0}, {"model": "resnet18-wide"}]
 )
 def test_other_runs_are_never_taken_for_the_published_ones(grid, other):
-    same = [only(table, dataset="cifar10", noise="published", data_seed=42) for table in grid]
+    same = [only(table, dataset="cifar10", noise="ketha2026", data_seed=42) for table in grid]
     assert (published.scoreboard(*same)["verdict"] != "not in this grid").sum() == 6
     changed = published.scoreboard(*(table.assign(**other) for table in same))
     assert set(changed["verdict"]) == {"not in this grid"} and set(changed["ours_n"]) == {0}

@@ -76,7 +76,7 @@ def test_recipe_levels_labels_and_epochs_are_the_published_ones(
         assert cell.declared_model["options"] == ({"dropout": dropout} if dropout else {})
         assert cell.settings["training"] == {**recipe, "epochs": 500, "shuffle": False}
         assert cell.saved_epochs == expected
-        assert cell.noise == "published" and cell.settings["validation"] == 0
+        assert cell.noise == "ketha2026" and cell.settings["validation"] == 0
     runs = sorted((run.level, run.data_seed, run.model_seed) for cell in cells for run in cell.runs)
     assert runs == [(level, 42, seed) for level in levels for seed in (0, 1, 2)]
 
@@ -110,7 +110,7 @@ def test_the_other_probes_of_the_paper_are_there(published, name):
         assert [probe["kind"] for probe in probes.values() if probe["fit_labels"] == "true"] == ["masc"]
         assert probes["masc"]["score"] == ["test", "train"]
         assert {"logistic", "knn", "masc-true"}.isdisjoint(cell.families["moments"]), (
-            "dear probes have jobs of their own"
+            "expensive probes have jobs of their own"
         )
 
 
@@ -120,7 +120,7 @@ def test_subspaces_of_wrong_labels_are_fitted_in_clean_networks_alone(published,
         redrawn = [
             p["fit_labels"] for p in cell.settings["probes"].values() if p["fit_labels"] not in ("given", "true")
         ]
-        assert redrawn == (["published-0.6"] if cell.level == 0 and cell.model != "resnet18" else [])
+        assert redrawn == (["ketha2026-0.6"] if cell.level == 0 and cell.model != "resnet18" else [])
 
 
 def test_only_the_network_with_batch_norm_is_read_in_both_modes(published):

@@ -222,7 +222,7 @@ def test_rewinding_and_gradients_take_parameters_that_weights_are_computed_from(
     assert owned == trained - ({"3.bias"} if name == "cosine" else set())
     assert {buffer for layer in layers for buffer in layer.buffers} == set(source.model.state_dict()) - trained
 
-    rows = rewind_cell(cell, {"batch_norm": ["rewound"], "redraws": 1, "examples": None}).to_pandas()
+    rows = rewind_cell(cell, {"batch_norm": ["rewound"], "rerandomisations": 1, "examples": None}).to_pandas()
     # All layers of an earlier epoch put back are the network of that epoch, the readout's own alone is a hybrid.
     source.load(at_epoch(cell.folder, RUN, 0).path)
     logits = torch.cat([part["output"] for _, part in source.chunks("test", ["output"])]).numpy()

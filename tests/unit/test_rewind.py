@@ -20,7 +20,7 @@ from latentgen.interventions.swaps import Swaps, reestimated, scored
 from latentgen.training.recipe import Recipe
 
 CPU = torch.device("cpu")
-BOTH = {"batch_norm": ["rewound", "reestimated"], "redraws": 1, "examples": None}
+BOTH = {"batch_norm": ["rewound", "reestimated"], "rerandomisations": 1, "examples": None}
 
 
 class Tied(nn.Module):
@@ -235,16 +235,16 @@ def test_known_rows_are_taken_over(cells, maps, digits_folder, tmp_path, monkeyp
 
 def test_more_redraws_compute_these_alone(cells, maps, digits_folder, tmp_path, calls):
     tables.write(maps["mlp"], tmp_path / "kept.parquet")
-    more = rewound(cells["mlp"], digits_folder, kept=tmp_path / "kept.parquet", redraws=3)
+    more = rewound(cells["mlp"], digits_folder, kept=tmp_path / "kept.parquet", rerandomisations=3)
     assert calls["scored"] == 2 * 2 * 9 and len(calls["files"]) == 2
     frame = more.to_pandas()
     assert frame[frame["draw"].isna() | (frame["draw"] == 0)].reset_index(drop=True).equals(maps["mlp"].to_pandas())
     assert frame[~frame["draw"].isna()].groupby("draw")["value"].agg(tuple).nunique() == 3
-    assert len(rewound(cells["mlp"], digits_folder, redraws=0)) == 3 * len(maps["mlp"]) / 4
+    assert len(rewound(cells["mlp"], digits_folder, rerandomisations=0)) == 3 * len(maps["mlp"]) / 4
 
 
 def test_rows_depend_on_their_own_epoch_and_the_last(cells, maps, digits_folder, tmp_path, calls):
-    """Redrawn ones on the last alone."""
+    """Re-randomised ones on the last alone."""
     for epoch, missing in ((1, 9), (0, 9), (4, 2 * 9 + 1 + 9)):
         folder, kept = tmp_path / f"cell{epoch}", tmp_path / f"kept{epoch}.parquet"
         shutil.copytree(cells["mlp"], folder)
@@ -305,7 +305,7 @@ def test_a_last_chunk_of_one_example_counts_as_the_others_do(digits, digits_fold
 
 def test_no_more_examples_than_asked_for(cells, maps, digits, digits_folder):
     drawn = {seed: labels.RunLabels.read(cells["mlp"] / "labels.parquet", seed) for seed in (0, 1)}
-    frame = rewound(cells["mlp"], digits_folder, redraws=0, examples=140).to_pandas()
+    frame = rewound(cells["mlp"], digits_folder, rerandomisations=0, examples=140).to_pandas()
     chosen = {seed: scored(drawn[seed], digits.y_test, 140, seed, CPU).examples for seed in (0, 1)}
     for seed, parts in chosen.items():
         assert {split: len(rows) for split, rows in parts.items()} == {"test": 140, "train": 140, "validation": 135}
@@ -339,10 +339,10 @@ def test_without_noise_or_held_out_examples(digits, digits_folder):
 
 
 def test_settings():
-    entry = {"interventions": {"rewind": {"redraws": 0}}, "probes": {}}
+    entry = {"interventions": {"rewind": {"rerandomisations": 0}}, "probes": {}}
     assert REWIND.complete(entry["interventions"]["rewind"]) == {
         "batch_norm": ["reestimated"],
-        "redraws": 0,
+        "rerandomisations": 0,
         "examples": None,
     }
     assert list(REWIND.wrong(entry, {0})) == list(EDIT.wrong(entry, {0})) == []

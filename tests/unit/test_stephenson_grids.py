@@ -17,7 +17,7 @@ RECIPE = {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "batch_siz
 #: The CNN does not start with that one; this is that of Ketha & Ramaswamy (TMLR 2026) for it, but shuffled.
 OF_CNN = {"optimizer": "adam", "learning_rate": 2e-4, "momentum": 0.0, "batch_size": 128, "shuffle": True}
 
-#: With a hundred classes, whose geometry is dear, and with ten.
+#: With a hundred classes, whose geometry is expensive, and with ten.
 HUNDRED = [*range(21), *range(25, 201, 5)]
 TEN = [0, 1, 2, *range(4, 21, 2), *range(25, 501, 5)]
 
@@ -131,10 +131,10 @@ def test_geometry_and_probes(grids, name):
 
 def test_the_comment_states_how_many_images_rewinding_takes(grids):
     cell = grids["vgg16-cifar100"].cells[0]
-    layers, redraws = 13 + 1, cell.settings["interventions"]["rewind"]["redraws"]
+    layers, rerandomisations = 13 + 1, cell.settings["interventions"]["rewind"]["rerandomisations"]
     networks = 3 * (layers - 1)
     scored = 2 * cell.settings["interventions"]["rewind"]["examples"]
-    once = (len(cell.saved_epochs) - 1 + redraws) * networks * scored
+    once = (len(cell.saved_epochs) - 1 + rerandomisations) * networks * scored
     again = once * 3 / 2  # statistics are estimated on the training images that are scored
     text = comment("vgg16-cifar100")
     assert f"has {networks} networks for each earlier epoch" in text
@@ -147,9 +147,9 @@ def test_what_else_is_asked_of_the_runs(grids, name):
         treatments = ["reestimated"] if name == "cnn-mnist" else ["rewound", "reestimated"]
         assert cell.settings["interventions"] == {
             "transfer": {"layers": "last"},
-            "rewind": {"batch_norm": treatments, "redraws": 3, "examples": 10_000},
+            "rewind": {"batch_norm": treatments, "rerandomisations": 3, "examples": 10_000},
         }
-        assert cell.settings["gradients"] and cell.settings["maps"]["layers"] == ["output"]
+        assert cell.settings["gradients"] and cell.settings["embeddings"]["layers"] == ["output"]
 
 
 @FILES

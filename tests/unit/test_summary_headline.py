@@ -123,8 +123,8 @@ def test_headline_refuses_runs_whose_ends_differ(small):
         summary.headline(probes, history[history["epoch"] < 4])
     with pytest.raises(ValueError, match="probes: none has a test accuracy .* add test to the score"):
         summary.headline(probes[:0], history)
-    with pytest.raises(ValueError, match="made of a table 'maps'; there are probes, history, transfer"):
-        summary.headline_of([{"probes": probes, "history": history, "maps": history}], ["masc"])
+    with pytest.raises(ValueError, match="made of a table 'embeddings'; there are probes, history, transfer"):
+        summary.headline_of([{"probes": probes, "history": history, "embeddings": history}], ["masc"])
 
 
 def test_headline_without_initialisation_says_nothing_of_it(small):
@@ -336,7 +336,7 @@ def test_headline_text_of_everything_is_narrow(everything):
     text = summary.headline_text(summary.headline(*everything))
     assert max(map(len, text.splitlines())) <= 132 and "+/-" not in text[: text.index("Test accuracy")]
     # Both models, two levels, with and without held-out labels; only the second has two ways with batch norm.
-    for sets in ("one layer", "first layers", "last layers"):
+    for sets in ("single layer", "first layers", "last layers"):
         assert text.count(f"rewound: {sets}") == 2 * 2 * (1 + 2)
         assert text.count(f"rewound: {sets}, re-estimated") == 2 * 2
 

@@ -59,7 +59,7 @@ def expect(rows, key, values, layer, epoch):
 def test_proper_sets_by_hand(tables, rewind):
     rows = found(summary.headline(*tables, rewind=rewind))
     assert len(rows) == 15
-    # What it is held against is in the same table: no layer put back, all layers at their best epoch.
+    # What it is compared with is in the same table: no layer put back, all layers at their best epoch.
     expect(rows, ("rewind_none", "fixed", "none"), [0.5, 0.3], None, 3.5)
     expect(rows, ("rewind_all_best", "oracle", "none"), [0.99, 0.99], None, 1)
     expect(rows, ("rewind_all_best_minus_model_best_epoch", "oracle", "none"), [0.29, 0.39], None, 1)

@@ -9,10 +9,10 @@ import pytest
 from latentgen import (
     activations,
     blocks,
+    embeddings,
     geometry,
     gradients,
     interventions,
-    maps,
     models,
     noise,
     probes,
@@ -20,11 +20,11 @@ from latentgen import (
     versions,
 )
 from latentgen.analyses import NAMED
+from latentgen.embeddings.declaration import METHODS as METHODS_OF_EMBEDDINGS
 from latentgen.geometry.blocks import geometry_block
 from latentgen.gradients.blocks import gradients_block
 from latentgen.interventions.rewind import rewind_cell
 from latentgen.interventions.transfer import transfer_block
-from latentgen.maps.declaration import METHODS as METHODS_OF_MAPS
 from latentgen.probes import blocks as probe_blocks
 from latentgen.probes import kinds
 from latentgen.probes.blocks import probe_block
@@ -49,13 +49,13 @@ ROOMS = {
     geometry: 1,
     gradients: 1,
     interventions: 1,
-    maps: 1,
+    embeddings: 1,
     models: 1,
     noise: 1,
     probes: 2,
     training: 1,
 }
-METHODS = (geometry, interventions, maps, probes)
+METHODS = (geometry, interventions, embeddings, probes)
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ def test_rows_from_before_methods_had_versions_stay_known(keys, unraised):
 def test_every_method_that_a_grid_may_name_has_a_version(room):
     named = {
         probes: kinds.KINDS,
-        maps: METHODS_OF_MAPS,
+        embeddings: METHODS_OF_EMBEDDINGS,
         interventions: [analysis.name for analysis in NAMED.values() if analysis.intervention],
     }
     assert set(room.VERSIONS) == set(named.get(room, ["mean field", "simulated"]))
@@ -157,7 +157,7 @@ def test_every_method_that_a_grid_may_name_has_a_version(room):
         (interventions, "rewind", ["rewind: "]),
         (interventions, "edit", []),
         (interventions, "relabel", []),
-        (maps, "pca", []),
+        (embeddings, "pca", []),
     ],
 )
 def test_a_raised_version_changes_rows_of_its_method_alone(keys, unraised, monkeypatch, room, method, changed):
@@ -184,8 +184,8 @@ def params():
         "geometry": of("geometry", {"simulated": None}),
         "geometry, simulated": of("geometry", {"simulated": {}}),
         "gradients": of("gradients", True),
-        "maps": of("maps", {"methods": ["umap"]}),
-        "maps, pca": of("maps", {"methods": ["umap", "pca"]}),
+        "embeddings": of("embeddings", {"methods": ["umap"]}),
+        "embeddings, pca": of("embeddings", {"methods": ["umap", "pca"]}),
         "transfer": of("transfer", {}),
         "rewind": of("rewind", {}),
         "edit": of("edit", {}),
@@ -200,8 +200,8 @@ FROZEN_PARAMS = {
     "geometry": [1, 1, 1],
     "geometry, simulated": [1, 1, 1],
     "gradients": [1, 1, 1],
-    "maps": [1, 1, 1],
-    "maps, pca": [1, 1, 1],
+    "embeddings": [1, 1, 1],
+    "embeddings, pca": [1, 1, 1],
     "transfer": [1, 2, 1, 1],
     "rewind": [1, 1, 1],
     "edit": [1, 1, 2, 1, 1],
@@ -223,8 +223,8 @@ def test_params_from_before_methods_had_versions_stay(unraised):
         (probes, "knn", {"neighbours", "relabel, knn"}),
         (geometry, "mean field", {"geometry", "geometry, simulated"}),
         (geometry, "simulated", {"geometry, simulated"}),
-        (maps, "umap", {"maps", "maps, pca"}),
-        (maps, "pca", {"maps, pca"}),
+        (embeddings, "umap", {"embeddings", "embeddings, pca"}),
+        (embeddings, "pca", {"embeddings, pca"}),
         (interventions, "transfer", {"transfer"}),
         (interventions, "edit", {"edit"}),
         (interventions, "relabel", {"relabel, masc", "relabel, knn"}),

@@ -72,7 +72,7 @@ def changed(**defaults):
 
 def long_grid():
     """A training of seconds that can be caught between two saved epochs, and probes of it."""
-    config = changed(levels=[0.6], saved_epochs=[0, 20, 60], block=100)
+    config = changed(levels=[0.6], saved_epochs=[0, 20, 60], epochs_per_job=100)
     training = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 16, "epochs": 60}
     config["grid"] = [{"model": "mlp_small", "training": training}]
     return config

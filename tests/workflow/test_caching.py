@@ -44,7 +44,7 @@ def planned_with(checkout, folder):
 
 #: Jobs of the analyses, which share a script.
 ANALYSES = {
-    **{"fit_probes": 9, "geometry": 4, "gradients": 4, "maps": 2},
+    **{"fit_probes": 9, "geometry": 4, "gradients": 4, "embeddings": 2},
     **{"transfer": 5, "edit": 2, "relabel": 2, "rewind": 2},
 }
 

@@ -22,7 +22,7 @@ class Written(Job):
     """A job that writes ``results/out.txt`` as ``write`` does."""
 
     def __init__(self, write):
-        given = SimpleNamespace(output=["results/out.txt"], log=["results/logs/out.log"])
+        given = SimpleNamespace(rule="written", output=["results/out.txt"], log=["results/logs/out.log"])
         super().__init__("written.py", given, ())
         object.__setattr__(self, "run", write)
 

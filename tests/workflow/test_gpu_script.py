@@ -1,4 +1,4 @@
-"""The script that measures a GPU, on a CPU and in little: every part, and what calls them."""
+"""The script that measures a GPU, on a CPU and in small: every part, and what calls them."""
 
 import os
 import re

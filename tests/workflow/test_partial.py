@@ -53,7 +53,7 @@ def test_what_failed_is_listed_the_rest_is_drawn_on_request_and_never_taken_for_
     assert failed.returncode == 1
     assert failed.stdout.rstrip().endswith(
         "1 job failed:\n  train of digits, mine, uniform, 0.6, data0-model0\n"
-        "    cause: latentgen.models.verdicts.Refused: models.mine (mine_for_partial:network), images 1 × 8 × 8, "
+        "    cause: latentgen.models.refusal.Refused: models.mine (mine_for_partial:network), images 1 × 8 × 8, "
         "10 classes: it cannot be made: no such network: nor another\n"
         "    log: results/logs/train/digits/mine/uniform-0.6/data0-model0.log"
     )

@@ -13,7 +13,7 @@ from latentgen import tables
 pytestmark = pytest.mark.workflow
 
 #: Words in the name of a job's log that tell that the job computes.
-COMPUTING = {"train", "probes", "geometry", "gradients", "maps", "transfer", "rewind", "edit", "relabel"}
+COMPUTING = {"train", "probes", "geometry", "gradients", "embeddings", "transfer", "rewind", "edit", "relabel"}
 
 
 @pytest.fixture(scope="module")

@@ -113,16 +113,16 @@ def test_rewound_networks_are_in_their_table_and_end_as_the_history_does(smoke):
 
 
 def test_gradients_maps_and_layers_are_in_their_tables(smoke):
-    gradients, maps, layers = (
-        tables.read(smoke / f"results/tables/{name}.parquet") for name in ("gradients", "maps", "layers")
+    gradients, embeddings, layers = (
+        tables.read(smoke / f"results/tables/{name}.parquet") for name in ("gradients", "embeddings", "layers")
     )
-    assert [list(frame.columns) for frame in (gradients, maps, layers)] == [
-        schema.names for schema in (TABLES["gradients"].schema, TABLES["maps"].schema, tables.LAYERS)
+    assert [list(frame.columns) for frame in (gradients, embeddings, layers)] == [
+        schema.names for schema in (TABLES["gradients"].schema, TABLES["embeddings"].schema, tables.LAYERS)
     ]
     assert set(gradients["layer"]) == {"network", "fc1", "fc2", "fc3", "output"}
     assert set(gradients["group"]) == {"unpermuted", "permuted", "selected", "all"}
-    assert set(maps["layer"]) == {"fc3", "output"} and set(maps["data_seed"]) == {0}
-    assert (maps.groupby(["level", "layer", "epoch"]).size() == 100).all()
+    assert set(embeddings["layer"]) == {"fc3", "output"} and set(embeddings["data_seed"]) == {0}
+    assert (embeddings.groupby(["level", "layer", "epoch"]).size() == 100).all()
     assert set(layers["model"]) == {"mlp_small", "mlp_dropout", "cnn_small", "mlp-4", "mlp-16", "mlp-64"}
     assert layers[layers["model"] == "mlp-4"]["parameters"].tolist() == [65 * 4, 5 * 10]
 
@@ -152,7 +152,7 @@ def test_an_unchanged_rerun_does_nothing(smoke):
 
 #: What a cell of the MLP has of its two blocks, and as a whole.
 OF_BLOCKS = {"fit_probes": 2, "geometry": 2, "gradients": 2, "transfer": 2}
-OF_CELL = dict.fromkeys(["draw_labels", "train", "edit", "relabel", "rewind", "maps"], 1)
+OF_CELL = dict.fromkeys(["draw_labels", "train", "edit", "relabel", "rewind", "embeddings"], 1)
 #: Everything that is drawn, and what is drawn from probes.
 ALL = {"gather": 9, "headline": 1, "draw_figure": 25}
 OF_PROBES = {"gather": 1, "headline": 1, "draw_figure": 10}
@@ -196,7 +196,7 @@ def with_intervention(**interventions):
         pytest.param(
             changed(saved_epochs=[0, 1, 2, 3, 4]),
             {
-                **dict.fromkeys(["edit", "relabel", "rewind", "maps"], 2),
+                **dict.fromkeys(["edit", "relabel", "rewind", "embeddings"], 2),
                 **dict.fromkeys(["geometry", "gradients"], 4),
                 **{"train": 7, "fit_probes": 9, "transfer": 5},
                 **ALL,
@@ -327,7 +327,7 @@ def test_a_bad_configuration_is_refused_before_any_job_and_quickly(tmp_path):
 
 def test_a_grid_whose_entries_share_no_pair_of_probes_draws_no_difference(tmp_path):
     config = changed(probes={})
-    none = {"interventions": {}, "geometry": None, "gradients": False, "maps": None}
+    none = {"interventions": {}, "geometry": None, "gradients": False, "embeddings": None}
     config["grid"] = [
         {**SMOKE["grid"][0], **none, "probes": {"masc": {"kind": "masc"}}},
         {**SMOKE["grid"][2], "probes": {"velpic": {"kind": "velpic"}}},
@@ -364,13 +364,13 @@ def test_the_users_command_lines_plan_as_typed(checkout, arguments):
 
 
 def test_mnist_runs_on_real_files(data_root, tmp_path):
-    config = changed(dataset="mnist", levels=[0.6], data_seeds=[0], noise="published", saved_epochs=[0])
+    config = changed(dataset="mnist", levels=[0.6], data_seeds=[0], noise="ketha2026", saved_epochs=[0])
     config["data_root"] = str(data_root)
     config["models"] = {"narrow": {"factory": "mlp", "options": {"widths": [128, 64]}}}
     config["defaults"]["probes"] = {"velpic": {"kind": "velpic"}}
     training = {"optimizer": "adam", "learning_rate": 0.001, "batch_size": 256, "epochs": 1}
     config["grid"] = [{"model": "narrow", "training": training}]
-    cell = "results/runs/mnist/narrow/published-0.6/data0-model0"
+    cell = "results/runs/mnist/narrow/ketha2026-0.6/data0-model0"
     run(tmp_path, "--cores", "1", f"{cell}/probes/moments/0000-0099.parquet", config=config)
     frame = tables.read(tmp_path / cell / "probes/moments/0000-0099.parquet")
     test = frame[(frame["split"] == "test") & (frame["epoch"] == 1)].set_index("layer")["value"]

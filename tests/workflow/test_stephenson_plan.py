@@ -26,7 +26,7 @@ def test_the_index_plans_as_many_jobs_as_its_comment_states(tmp_path):
     assert jobs["draw_labels"] == jobs["train"] == 2 * 6 + 3 * 3
     for rule in ("fit_probes", "geometry", "gradients", "transfer"):
         assert jobs[rule] == (2 * 6 + 3) * 21 + 2 * 3 * 5
-    assert jobs["rewind"] == jobs["maps"] == jobs["train"]
+    assert jobs["rewind"] == jobs["embeddings"] == jobs["train"]
     assert sum(jobs.values()) == stated_jobs("stephenson2021/all")
 
 

@@ -167,10 +167,12 @@ def copy(tmp_path_factory):
         (package / name).write_text(text.lstrip())
     (folder / "workflow" / "rules" / "dead_units.smk").write_text(RULE)
     changed(
-        folder / "Snakefile", 'include: "workflow/rules/maps.smk"\n', '{}include: "workflow/rules/dead_units.smk"\n'
+        folder / "Snakefile",
+        'include: "workflow/rules/embeddings.smk"\n',
+        '{}include: "workflow/rules/dead_units.smk"\n',
     )
     listed = folder / "src" / "latentgen" / "analyses.py"
-    changed(listed, "MAPS, ", "{}DEAD_UNITS, ")
+    changed(listed, "EMBEDDINGS, ", "{}DEAD_UNITS, ")
     changed(
         listed,
         "from latentgen.geometry.declaration import GEOMETRY\n",

@@ -38,7 +38,7 @@ TRAINED = {"data": f"{DATA}/meta.json", "labels": f"{CELL}/labels.parquet", "ind
 wildcard_constraints:
     dataset=r"[A-Za-z0-9_.-]+",
     model=r"[A-Za-z0-9_.-]+",
-    noise=r"[a-z_]+",
+    noise=r"[a-z0-9_]+",
     level=r"[0-9.e-]+",
     seeds=r"data[0-9-]+-(model[0-9-]+|paired)",
     run=r"data[0-9]+-model[0-9]+",

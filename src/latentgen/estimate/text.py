@@ -52,7 +52,7 @@ _NOTES = [
 
 
 def _by_rule(rules: pd.DataFrame, minutes: Mapping[str, int | None]) -> list[list[str]]:
-    table = [["rule", "jobs", "each", "together", "longest", "may run", "times are"]]
+    table = [["rule", "jobs", "each", "together", "longest", "time limit", "times are"]]
     for rule, rows in rules.groupby("rule", sort=False):
         jobs, seconds = _sum(rows, "jobs"), _sum(rows, "seconds")
         longest = rows[rows["quantity"] == "longest_seconds"]["value"].max()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latentgen.figures.results import Results
 
 #: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
-VERSION = 5
+VERSION = 6
 
 __all__ = ["FIGURES", "Results", "draw", "save"]
 

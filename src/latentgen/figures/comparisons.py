@@ -43,7 +43,7 @@ def _dropout(results: Results) -> tuple[Figure, pd.DataFrame]:
         names = [dataset, *pair.split(" / "), f"{noise} noise"]
         rows.append(Row(names, "test accuracy (%)", curves, legend, reference=results.chance.get(dataset)))
     below = [
-        Curve(table, _NETWORK, "model itself"),
+        Curve(table, _NETWORK, "network"),
         Curve(table, _GREY, "without dropout"),
         Curve(table, style.hollow(_GREY), "with dropout"),
     ]
@@ -96,7 +96,7 @@ def _best_on_last_layer(probes: pd.DataFrame, settings: Mapping[str, Mapping[str
 def _dropout_footer(table: pd.DataFrame, chance: bool) -> list[str]:
     text = [
         "Networks of one architecture with dropout and without: accuracy in % on test examples (true "
-        "labels), of the networks themselves and of a probe on their last layer, fitted on the given (noisy) training "
+        "labels), of the networks and of a probe on their last layer, fitted on the given (noisy) training "
         "labels. Dropout is off while accuracies are measured and features are read.",
         "The probe is, of all of the grid, that with the highest mean accuracy at the end over the levels and both "
         "models of a row (an oracle choice, made on test data).",
@@ -117,7 +117,7 @@ def _batch_norm(results: Results) -> tuple[Figure, pd.DataFrame]:
             layers = averages.layers(block)
             looks = style.layer_styles(layers)
             series = {name: points for name, points in block.groupby("series")}
-            network = Curve(series["model"], panels.NETWORK, "model itself", stops={}, band=False)
+            network = Curve(series["model"], panels.NETWORK, "network", stops={}, band=False)
             solid = _by_layer(series[running], looks)
             dashed = _by_layer(series[example], {layer: style.hollow(look) for layer, look in looks.items()})
             lines = [curve._replace(band=False, marks=2) for curve in (*solid, *dashed)]
@@ -178,6 +178,6 @@ def _batch_norm_footer(table: pd.DataFrame, chance: bool) -> list[str]:
     ]
     if table["n"].max() > 1:
         text.append("Bands or runs are drawn at the differences only.")
-    text.append("Dotted: the model itself, with running statistics.")
+    text.append("Dotted: the network, with running statistics.")
     text.append("Grey line: chance; no difference." if chance else "Grey line: no difference.")
     return [*text, *panels.epochs(table)]

@@ -38,7 +38,7 @@ _FIGURES = {
 def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
     """One of the figures 1-5, from the tables probes and history.
 
-    A line per layer shows the mean over data seeds, a band its 95 % Student t interval; the model's own test accuracy
+    A line per layer shows the mean over data seeds, a band its 95 % Student t interval; the network's own test accuracy
     is dotted (accuracies only). Raises ``ValueError`` where a probe or the models' test accuracy is missing.
     """
     shown = _FIGURES[name]
@@ -48,9 +48,9 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
     for (dataset, model, noise), block in table.groupby(PAIR, sort=False):
         lines = layer_curves(block, styles[model])
         own = block[block["layer"].isna()]
-        network = [Curve(own, panels.NETWORK, "model itself")] if shown.minus is None else []
-        # Figures of one grid have panels of one size, with the model's own line or without.
-        room = [*(line.label for line in lines), "model itself"]
+        network = [Curve(own, panels.NETWORK, "network")] if shown.minus is None else []
+        # Figures of one grid have panels of one size, with the network's own line or without.
+        room = [*(line.label for line in lines), "network"]
         rows.append(
             Row(
                 names=[dataset, model],
@@ -111,7 +111,7 @@ def _footer(table: pd.DataFrame, shown: Shown, chance: bool) -> list[str]:
         text = [f"{first} minus {probe_label(shown.minus)}: accuracy in percentage points {scored}"]
     text += panels.seeds(table, paired=shown.minus is not None)
     if shown.minus is None:
-        text.append("Dotted: the model's own test accuracy.")
+        text.append("Dotted: the network's own test accuracy.")
         if chance:
             text.append("Grey line: chance.")
     return text + panels.epochs(table)

@@ -26,7 +26,7 @@ COLUMNS = [
 
 #: The network's own accuracies: how they are drawn, and what they are called.
 _NETWORK = {
-    "end": {**panels.NETWORK, "label": "model itself, end"},
+    "end": {**panels.NETWORK, "label": "network, end"},
     "best epoch": {
         **{"color": "black", "linestyle": (0, (5, 1.5)), "linewidth": 0.7, "zorder": 3},
         "label": "model, best epoch (oracle)",
@@ -198,7 +198,7 @@ def _figure(
     footer = [
         *footer,
         *layout.seeds(table, "bars and bands", "ticks and thin lines"),
-        "Dotted: the model itself at the end; dashed: at its best epoch, found on test data in each run (an oracle).",
+        "Dotted: the network at the end; dashed: at its best epoch, found on test data in each run (an oracle).",
         *(["Grey line: chance."] if any(_guessed(cell.points, results.chance) for cell in _accuracies(lines)) else []),
         "Each panel has an axis of its own.",
     ]

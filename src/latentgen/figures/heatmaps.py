@@ -36,7 +36,7 @@ class Cell(NamedTuple):
 
 
 def panel(ax: Axes, cell: Cell) -> None:
-    """One map: redrawn weights, set apart, then saved epochs in equal steps; first layers at the top."""
+    """One heat map: re-randomised weights, set apart, then saved epochs in equal steps; first layers at the top."""
     saved = cell.points[cell.points["weights"] == "saved"].pivot(index="depth", columns="epoch", values="mean")
     redrawn = cell.points[cell.points["weights"] == "redrawn"].sort_values("depth")
     epochs, layers = saved.columns.to_numpy().astype(int), len(saved)
@@ -47,7 +47,7 @@ def panel(ax: Axes, cell: Cell) -> None:
         wide = max(1.0, 0.06 * len(epochs))
         left -= 1.5 * wide
         ax.imshow(100 * redrawn[["mean"]].to_numpy(), extent=(left, left + wide, layers - 0.5, -0.5), **look)
-        _below(ax, "redrawn", 0.0, "left")
+        _below(ax, "random", 0.0, "left")
     ax.set_xlim(left, len(epochs) - 0.5)
     ax.set_ylim(layers - 0.5, -0.5)
     place = {depth: row for row, depth in enumerate(saved.index)}

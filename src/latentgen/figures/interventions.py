@@ -63,7 +63,7 @@ def _transferred(results: Results, scored: Scored) -> tuple[Figure, pd.DataFrame
     looks = {variant: style.series_style(turn) for turn, variant in enumerate(_REPLACED)}
     rows, drawn = [], {}
     for (dataset, model, noise), block in table.groupby(PAIR, sort=False):
-        network = Curve(block[block["series"] == "model"], panels.NETWORK, "model itself", stops={})
+        network = Curve(block[block["series"] == "model"], panels.NETWORK, "network", stops={})
         edited = block[block["series"] == "transfer"]
         own = edited[edited["head"] == "replaced"]
         curves = {variant: Curve(_variant(own, variant), looks[variant], _REPLACED[variant]) for variant in _REPLACED}
@@ -127,7 +127,7 @@ def _transfer_footer(table: pd.DataFrame, scored: Scored, chance: bool) -> list[
     edited = table[table["head"] == "replaced"]
     if (edited["bias"] == "zero").groupby([edited[name] for name in PAIR]).all().any():
         text.append("A readout that has no bias keeps none.")
-    text += [*panels.seeds(table), "Dotted: the model itself."]
+    text += [*panels.seeds(table), "Dotted: the network."]
     if chance:
         text.append("Grey line: chance.")
     return [*text, *panels.epochs(table)]
@@ -199,7 +199,7 @@ def _edit_footer(table: pd.DataFrame, chance: bool) -> list[str]:
     ]
     if table["n"].nunique() > 1:
         text.append("A run that stopped before an edit has no part in it.")
-    text.append("Dotted: the model as it was trained.")
+    text.append("Dotted: the network as it was trained.")
     if chance:
         text.append("Grey line: chance.")
     return [*text, *panels.epochs(table)]

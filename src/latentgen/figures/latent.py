@@ -49,7 +49,7 @@ _LABELS = {
     "masc": "MASC, or minus network",
     "last layer": "MASC on the last hidden layer",
     "earlier": "minus network, before its best epoch",
-    "model": "network itself",
+    "model": "network",
 }
 
 # Sizes in inches.

@@ -1,4 +1,4 @@
-"""Figures 20 and 21: maps of rewinding, layer by epoch."""
+"""Figures 20 and 21: heat maps of rewinding, layer by epoch."""
 
 from collections.abc import Iterator, Sequence
 
@@ -43,7 +43,7 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
 
 
 def _first(batch_norm: pd.Series) -> str:
-    """The way with batch normalisation that maps show."""
+    """The way with batch normalisation that heat maps show."""
     return next(way for way in rewinds.LOOKS if (batch_norm == way).any())
 
 
@@ -132,27 +132,27 @@ def _handles(table: pd.DataFrame) -> list[Line2D]:
 
 
 def _footer(name: str, results: Results, rewind: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    kinds = "one layer alone, all up to it, or all from it on" if name == "fig20" else "all layers from one on"
+    kinds = "single layers, first layers or last layers" if name == "fig20" else "last layers"
     text = [
         f"Accuracy of the networks at their end with the weights of some layers put back to a saved epoch: {kinds}. "
         "Layers from the input side (top) to the output.",
         "Columns are saved epochs in equal steps, 0 the initialisation, the last the network as it is.",
     ]
     if (rewind["weights"] == "redrawn").any():
-        text.append(f"Redrawn: weights of another initialisation, mean over {rewinds.draws(rewind)}.")
+        text.append(f"Random: weights of another initialisation, mean over {rewinds.draws(rewind)}.")
     if name == "fig20":
         text.append("Scored on test examples (true labels).")
     else:
         text.append(
             "Test: test examples by true labels; unpermuted: training examples whose given label is the true one; "
             "permuted: mislabelled ones by the given label; restored: mislabelled ones by the true label. All "
-            "rings are where the test map is highest."
+            "rings are where the test heat map is highest."
         )
     text += [
         "Beyond the white line all layers are put back: the network at that epoch, which is no rewinding but early "
         "stopping, and no candidate for the ring.",
-        "Ring: the highest mean test accuracy of a map, one choice for all runs; early stopping: the network at its "
-        "best saved epoch, in each run. Both are oracles, chosen on test data, the ring out of layers and epochs, "
+        "Ring: the highest mean test accuracy of a heat map, one choice for all runs; early stopping: the network at "
+        "its best saved epoch, in each run. Both are oracles, chosen on test data, the ring out of layers and epochs, "
         "early stopping out of epochs alone, so that the ring gains more by chance.",
         *rewinds.batch_norms(rewind, results.rewind),
     ]

@@ -12,9 +12,9 @@ from latentgen.summary import GRID_POINT, RUN
 from latentgen.summary.selection import REWIND_BATCH_NORM, REWOUND, rewinding_baselines, where
 
 #: What each set of layers is called in titles.
-KINDS = {"alone": "one layer", "prefix": "all layers up to one", "suffix": "all layers from one on"}
+KINDS = {"alone": "single layer", "prefix": "first layers", "suffix": "last layers"}
 
-#: Colour of each way with batch normalisation, the one that maps show first.
+#: Colour of each way with batch normalisation, the one that heat maps show first.
 LOOKS = {way: style.series_style(turn % 2)["color"] for turn, way in enumerate(REWIND_BATCH_NORM)}
 
 NAMES = {"rewound": "statistics rewound", "reestimated": "statistics re-estimated", "none": "no batch normalisation"}

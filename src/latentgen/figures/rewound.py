@@ -38,7 +38,7 @@ _MARKS = {
     ("best epoch", "oracle"): ("o", True, "at the best saved epoch (oracle)"),
     ("best epoch", "validation"): ("^", False, "at the epoch chosen on held-out noisy labels"),
     ("initialisation", "fixed"): ("D", False, "at epoch 0, re-initialised"),
-    ("redrawn", "fixed"): ("x", False, "redrawn: another initialisation"),
+    ("redrawn", "fixed"): ("x", False, "re-randomised: another initialisation"),
 }
 _SERIES = (*REWOUND, "model", "transfer")
 
@@ -156,7 +156,7 @@ def _figure(table: pd.DataFrame, chance: dict[str, float], footer: Sequence[str]
             guess = chance.get(point[0])
             shown = [drawn, at_first] + ([] if guess is None else [pd.DataFrame({"mean": [guess]})])
             room = layout.limits(pd.concat(shown))
-            title = _title(block, "one layer, initial weights")
+            title = _title(block, "single layer, initial weights")
             cells.append(_Cell(at_first, drawn, layers, room, guess, title, None) if len(at_first) else None)
         height = max((_ROW + _MORE * (several - 1)) * len(layers) + 0.05, _LEAST)
         lines.append(layout.Line(cells, height, 0.12 + 2 * LINE, _TICKS))
@@ -235,7 +235,7 @@ def _footer(table: pd.DataFrame, results: Results, rewind: pd.DataFrame) -> list
     if table["at"].isin(["initialisation", "redrawn"]).any():
         text.append("On the right, with an axis of its own, nothing is chosen.")
     if (table["at"] == "redrawn").any():
-        text.append(f"Redrawn: mean over {rewinds.draws(rewind)}.")
+        text.append(f"Re-randomised: mean over {rewinds.draws(rewind)}.")
     text += rewinds.batch_norms(rewind, rewind)
     if table.groupby(GRID_POINT)["batch_norm"].nunique().max() > 1:
         text.append("Networks of each way have lines of its colour.")

@@ -21,7 +21,17 @@ from latentgen.summary.text import intervention_label
 #: Columns of the table behind the figure, after those of the grid point.
 COLUMNS = [
     *["series", "quantity", "choice", "probe", "layer", "bias", "edit_epoch", "epoch", "mean", "low", "high"],
-    *["diff", "diff_low", "diff_high", "honest_diff", "honest_diff_low", "honest_diff_high", "n", "n_runs", *RUNS],
+    *[
+        "diff",
+        "diff_low",
+        "diff_high",
+        "validation_diff",
+        "validation_diff_low",
+        "validation_diff_high",
+        "n",
+        "n_runs",
+        *RUNS,
+    ],
     *["fit_labels", "batch_norm", "split", "labels", "metric"],
 ]
 
@@ -113,7 +123,7 @@ def _table(headline: pd.DataFrame) -> pd.DataFrame:
     shown["series"] = [_series(row) for row in shown.itertuples()]
     # A difference has the names of its quantity; edits of several layers differ by layer.
     key = [*GRID_POINT, "probe", "batch_norm", "bias", "edit_epoch", "layer", "quantity"]
-    for choice, column in (("oracle", "diff"), ("validation", "honest_diff")):
+    for choice, column in (("oracle", "diff"), ("validation", "validation_diff")):
         gaps = headline[headline["quantity"].str.endswith("_minus_model_best_epoch") & (headline["choice"] == choice)]
         gaps = gaps.assign(quantity=gaps["quantity"].str.removesuffix("_minus_model_best_epoch"))
         gaps = gaps.rename(columns={"mean": column, "low": f"{column}_low", "high": f"{column}_high"})
@@ -129,7 +139,7 @@ def _table(headline: pd.DataFrame) -> pd.DataFrame:
 def _series(row: Any) -> str:
     """Name of the line on which a row of the headline stands."""
     if row.quantity.startswith("model"):
-        return "model itself"
+        return "network"
     if not row.quantity.startswith("probe"):
         return intervention_label(row)
     label = probe_label(row.probe)
@@ -225,10 +235,10 @@ def _footer(table: pd.DataFrame) -> list[str]:
         )
     if "rewind" in kinds:
         text.append(
-            "Rewound: the model at its end, one layer or the first or last layers put back to the weights of a saved "
-            "epoch, whichever layers and epoch are best; the best of more candidates is the higher by chance. None, "
-            "all layers: what that is held against, the model as it ends and at its best saved epoch, on the same "
-            "examples, with statistics treated alike."
+            "Rewound: the network at its end, a single layer or the first or last layers put back to the weights of a "
+            "saved epoch, whichever layers and epoch are best; the best of more candidates is the higher by chance. "
+            "None, all layers: what that is compared with, the network as it ends and at its best saved epoch, on the "
+            "same examples, with statistics treated alike."
         )
     if (table["batch_norm"] == "reestimated").any():
         text.append("Re-estimated: statistics of batch normalisation computed anew on training images after that.")

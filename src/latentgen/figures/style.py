@@ -156,7 +156,8 @@ def text_width(text: str) -> float:
 
 def wrap(sentences: Iterable[str], width: float) -> list[str]:
     """Lines of text that fit ``width`` inches."""
-    return textwrap.wrap(" ".join(sentences), int(width / text_width("n")))
+    columns = int(width / text_width("n"))
+    return textwrap.wrap(" ".join(sentences), columns, break_on_hyphens=False)
 
 
 def save(fig: Figure, table: pd.DataFrame, stem: str | os.PathLike, page: Bbox | None = None) -> None:

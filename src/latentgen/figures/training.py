@@ -1,4 +1,4 @@
-"""Figure 12: accuracy of the networks themselves on training and test examples, over the epochs of training."""
+"""Figure 12: accuracy of the networks on training and test examples, over the epochs of training."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -53,7 +53,7 @@ def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
 
 def _footer(table: pd.DataFrame, chance: bool) -> list[str]:
     text = [
-        "Accuracy of the networks themselves in %: on training examples against the given (noisy) labels, which they "
+        "Accuracy of the networks in %: on training examples against the given (noisy) labels, which they "
         "are trained on, and against the true ones; on test examples against true labels.",
         "While training: counted as each epoch meets its examples, before each update; after the epoch: in evaluation "
         "mode, on the training set at saved epochs only.",

@@ -4,12 +4,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from latentgen.analysis import Pilot
 from latentgen.geometry.declaration import GEOMETRY, LAST
-
-if TYPE_CHECKING:
-    from latentgen.estimate.analyses import Analyses
 
 #: Numba compiles the solver once for a machine; no job should be charged with that.
 _COMPILE = (
@@ -18,7 +16,7 @@ _COMPILE = (
 )
 
 
-def measure(pilot: "Analyses", settings: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+def measure(pilot: Pilot, settings: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds and bytes of the units ``cold``, ``fixed``, ``each``, and ``simulated`` of a checkpoint that has it."""
     subprocess.run([sys.executable, "-c", _COMPILE], check=True)
     theory = settings | {"simulated": None}

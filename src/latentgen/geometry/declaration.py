@@ -234,7 +234,7 @@ GEOMETRY = Analysis(
             19,
             "Latent generalization against geometry",
             "**Latent generalization against geometry**: what MASC finds on layers, and how far that is above the "
-            "network itself, against the capacity of the test, permuted and restored views at the same checkpoints.",
+            "network, against the capacity of the test, permuted and restored views at the same checkpoints.",
             "latentgen.figures.latent",
             tables=("geometry", "probes", "history"),
             analyses=("geometry",),

@@ -106,7 +106,7 @@ class Cell:
 
         A range is declared when a saved epoch, or the epoch at which training stops, may fall into it.
         """
-        size, last = self.settings["block"], self.settings["training"]["epochs"]
+        size, last = self.settings["epochs_per_job"], self.settings["training"]["epochs"]
         may_stop_early = self.settings["training"]["stop_accuracy"] is not None
         saved = {epoch // size for epoch in [*self.saved_epochs, last]}
         starts = range(last // size + 1) if may_stop_early else sorted(saved)

@@ -137,7 +137,9 @@ def _schema_errors(config: Any, schema: Mapping[str, Any]) -> Iterable[str]:
         if error.validator == "additionalProperties":
             allowed = error.schema.get("properties", {})
             for key in sorted(set(error.instance) - set(allowed)):
-                yield f"{where + '.' if where else ''}{key}: unknown key; {known(key, allowed)}"
+                renamed = configuration.RENAMED.get(key)
+                remedy = f"it is called {renamed} now" if renamed in allowed else known(key, allowed)
+                yield f"{where + '.' if where else ''}{key}: unknown key; {remedy}"
         elif error.validator == "required":
             yield f"{where or 'top level'}: {error.message}"
         elif error.validator == "anyOf":
@@ -289,7 +291,9 @@ def _entry_errors(entry: Mapping[str, Any], config: Mapping[str, Any]) -> Iterab
     for key, allowed in tables.items():
         for value in _listed(entry[key]):
             if value not in allowed:
-                yield f".{key}: unknown {key} {value!r}; {known(value, allowed)}"
+                renamed = configuration.RENAMED.get(value)
+                remedy = f"it is called {renamed} now" if renamed in allowed else known(value, allowed)
+                yield f".{key}: unknown {key} {value!r}; {remedy}"
     for level in entry["levels"]:
         if not 0 <= level <= 1:
             yield f".levels: {level!r} is not a probability; allowed: 0 to 1"
@@ -364,7 +368,7 @@ def _expand(
     config: Mapping[str, Any],
     declared: Mapping[str, Mapping[str, Any]],
 ) -> Iterable[Cell]:
-    settings = {key: entry[key] for key in ("validation", "training", "saved_epochs", "block")}
+    settings = {key: entry[key] for key in ("validation", "training", "saved_epochs", "epochs_per_job")}
     settings |= analyses.complete(entry)
     for point in _points(entry):
         if any(_matches(point, rule) for rule in exclude):

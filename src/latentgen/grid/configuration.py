@@ -153,7 +153,7 @@ ENTRY = (
     Key(
         "noise",
         "uniform",
-        "`uniform` (any class), `exclude_true` (any other class), `published` (the draw of the published results; "
+        "`uniform` (any class), `exclude_true` (any other class), `ketha2026` (the draw of the published results; "
         "their seed is 42); a name or a list of names",
         _NAMES,
     ),
@@ -196,7 +196,7 @@ ENTRY = (
         },
         required=True,
     ),
-    Key("block", 100, "epochs in the range that one job of an analysis handles", _WHOLE),
+    Key("epochs_per_job", 100, "epochs in the range that one job of an analysis handles", _WHOLE),
 )
 
 #: Keys of an entry, without an analysis's own, that it must have or take from the defaults.
@@ -230,6 +230,10 @@ _DEFINITIONS = {
         },
     },
 }
+
+
+#: Keys and noise kinds by names that they no longer have.
+RENAMED = {"block": "epochs_per_job", "maps": "embeddings", "redraws": "rerandomisations", "published": "ketha2026"}
 
 
 def defaults(of: tuple[Key, ...]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _size(entry: Mapping[str, Any], dump: bool) -> Size:
             runs *= spans.count(entry[key], spans.seeds)
     epochs = entry.get("training", {}).get("epochs", 1)
     saved = spans.count(entry.get("saved_epochs", []), spans.span)
-    blocks = epochs // entry["block"] + 1
+    blocks = epochs // entry["epochs_per_job"] + 1
     if entry.get("training", {}).get("stop_accuracy") is None:
         # Only blocks that have a saved epoch, the first and the last included.
         blocks = min(blocks, saved + 2)
@@ -84,7 +84,7 @@ def _cause(entry: Mapping[str, Any]) -> str:
     counts["saved_epochs"] = spans.count(entry.get("saved_epochs", []), spans.span)
     counts["levels"] = len(entry.get("levels", []))
     if entry.get("training", {}).get("stop_accuracy") is not None:
-        counts["block"] = entry["training"].get("epochs", 1) // entry["block"]
+        counts["epochs_per_job"] = entry["training"].get("epochs", 1) // entry["epochs_per_job"]
     key = max(counts, key=counts.__getitem__)
     value = repr(entry[key])
     return f".{key}: {value if len(value) < 60 else value[:50] + ' …'}"

@@ -7,7 +7,7 @@
 ``relabel``
     the training set relabelled by a probe, and a network trained on that from scratch;
 ``rewind``
-    the weights of some layers put back to every saved epoch, or drawn anew, evaluated.
+    the weights of some layers put back to every saved epoch, or re-randomised, evaluated.
 """
 
 #: Raised by hand when a change alters the rows that every intervention gives.

@@ -2,15 +2,13 @@
 
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from latentgen.analysis import Pilot
 from latentgen.checkpoints import at_epoch
 
-if TYPE_CHECKING:
-    from latentgen.estimate.analyses import Analyses
 
-
-def measure(pilot: "Analyses", settings: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+def measure(pilot: Pilot, settings: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
     """Seconds and bytes of the units, from one network scored once in each mode.
 
     A checkpoint scores as many networks as there are sets of layers.

@@ -256,7 +256,7 @@ RELABEL = Analysis(
 
 
 def _rewind_units(settings: Mapping[str, Any], runs: int, epochs: Sequence[int], _last: int) -> dict[str, int]:
-    return {"fixed": runs, "each": runs * (len(epochs) + settings["redraws"])}
+    return {"fixed": runs, "each": runs * (len(epochs) + settings["rerandomisations"])}
 
 
 _REWIND = {"tables": ("rewind", "history"), "analyses": ("rewind",)}
@@ -264,7 +264,7 @@ _ON_TEST = ("view", "==", "test")
 
 REWIND = Analysis(
     name="rewind",
-    about="the weights of some layers put back to every saved epoch, or drawn anew",
+    about="the weights of some layers put back to every saved epoch, or re-randomised",
     table=Table(
         "rewind",
         "Accuracies of networks some of whose layers have the weights of an earlier epoch, everything else those of "
@@ -317,7 +317,7 @@ REWIND = Analysis(
             "running statistics go with their layer (`rewound`), or are estimated anew (`reestimated`)",
             several({"enum": ["rewound", "reestimated"]}),
         ),
-        Key("redraws", 1, "fresh initialisations that layers are also given", integer(0, 10_000)),
+        Key("rerandomisations", 1, "fresh initialisations that layers are also given", integer(0, 10_000)),
         Key(
             "examples",
             None,

@@ -12,7 +12,7 @@ from torch.nn.utils.weight_norm import WeightNorm
 
 from latentgen import models
 
-#: Inputs on which a readout is held against its rows.
+#: Inputs on which a readout is compared with its rows.
 TRIALS = 8
 
 

@@ -30,7 +30,7 @@ def _pieces(cell: TrainedCell, checkpoints: Sequence[Checkpoint], settings: Mapp
                 pieces[Piece(checkpoint, "saved")] = cell.inputs(checkpoint, known_by, *common[name])
         # What is drawn anew does not depend on the weights of epoch 0, only where they stand does.
         anew = replace(last[name], epoch=0)
-        for draw in range(settings["redraws"]):
+        for draw in range(settings["rerandomisations"]):
             inputs = cell.inputs(anew, known_by, "redrawn", draw, *common[name])
             pieces[Piece(anew, f"{_REDRAW}{draw}")] = inputs
     return pieces

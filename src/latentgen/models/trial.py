@@ -17,7 +17,7 @@ from torch.nn import functional
 from latentgen import models
 from latentgen.models import OUTPUT
 from latentgen.models.layers import weights_by_layer
-from latentgen.models.verdicts import Refused
+from latentgen.models.refusal import Refused
 from latentgen.progress import log
 
 #: Images that pass through: two, so that an axis of examples can be told from others.

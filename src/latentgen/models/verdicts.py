@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from latentgen import models, noise
 from latentgen.models import INPUT, OUTPUT
+from latentgen.models.refusal import Refused
 from latentgen.spelling import allowed
 
 if TYPE_CHECKING:
@@ -21,10 +22,6 @@ if TYPE_CHECKING:
 
 #: Raised by hand when a trial asks for something else.
 VERSION = 1
-
-
-class Refused(ValueError):
-    """A network that cannot be trained or analysed; the message says why and what to do."""
 
 
 def verdicts(asked: Mapping[str, Mapping[str, Any]], dataset: str, data: "Dataset") -> list[dict[str, Any]]:

@@ -28,7 +28,7 @@ TABLE = Table(
             "fit_labels",
             TEXT,
             "labels of the training examples that it was fitted on: `given`, `true`, or a noise kind and level such as "
-            "`uniform-0.6`, drawn anew for the run's data seed",
+            "`uniform-0.6`, resampled for the run's data seed",
         ),
         Column("split", TEXT, "scored on `train`, `validation` or `test` examples"),
         Column("labels", TEXT, "scored against their `given` or `true` labels, or `fit`: those redrawn labels"),

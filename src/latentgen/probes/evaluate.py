@@ -202,7 +202,7 @@ def _score(source, fitted, scoring: Scoring, probes, task: Task, mode: str) -> l
 
 
 def _targets(fit_labels: str, scoring: Scoring, task: Task) -> dict[str, np.ndarray]:
-    """What a probe is scored against: on training examples also the labels drawn anew, if it was fitted on those."""
+    """What a probe is scored against: on training examples also the resampled labels, if it was fitted on those."""
     if scoring.part == "test" or kinds.redrawn(fit_labels) is None:
         return dict(scoring.targets)
     return {**scoring.targets, "fit": task.fit_labels(fit_labels)[scoring.rows]}

@@ -9,7 +9,7 @@ from latentgen.activations import BATCH_NORM
 from latentgen.spelling import allowed
 
 #: Settings of every kind. A probe is fitted on the ``given`` labels of its training examples, their ``true`` ones, or
-#: labels drawn anew at a noise kind and level, such as ``uniform-0.6``; scored on the splits ``score``; reads features
+#: resampled labels at a noise kind and level, such as ``uniform-0.6``; scored on the splits ``score``; reads features
 #: whose batch normalisation uses ``running`` statistics or those of each ``example``.
 COMMON: dict[str, Any] = {"fit_labels": "given", "score": ["test"], "batch_norm": "running"}
 

@@ -58,7 +58,7 @@ def headline(
     equal epochs the earliest counts, of equal layers the shallowest. Quantities:
 
     ``model_final``
-        the network itself; nothing is chosen.
+        the network; nothing is chosen.
     ``model_best_epoch``
         early stopping: the network at its best epoch, found in each run for itself (oracle, validation). It is measured
         after every epoch, probes and transferred readouts at the saved ones only.
@@ -84,7 +84,7 @@ def headline(
     ``relabel_label_accuracy``
         the fraction of those labels that are the true ones.
     ``rewind_none``, ``rewind_all_best``
-        what rewinding is held against: the final network with nothing put back, and with all layers put back to the
+        what rewinding is compared with: the final network with nothing put back, and with all layers put back to the
         best saved epoch (oracle, validation), which is early stopping. They differ from ``model_final`` and
         ``model_best_epoch`` where rewound networks are scored on fewer examples, have fewer epochs to choose from, or
         have statistics of batch normalisation estimated anew. One row for each way with batch normalisation.

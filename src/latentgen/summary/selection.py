@@ -62,7 +62,7 @@ def whole_sets(rewind: pd.DataFrame) -> pd.Series:
 
 
 def rewinding_baselines(rewind: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """What rewinding is held against: the same networks with none or all layers put back, one row per run, by choice.
+    """What rewinding is compared with: the same networks with none or all layers put back, one row per run, by choice.
 
     ``fixed`` is the end, where nothing is put back; ``oracle`` and, where labels are held out, ``validation`` are early
     stopping: all layers put back to the saved epoch that is best. So both sides are scored on the same examples, have

@@ -12,7 +12,7 @@ _INTERVENTIONS = ("transfer_final", "edit_final", "edit_control_final", "relabel
 
 #: Names of the sets of layers that are rewound, by their quantity. The first stands beside what nothing is put back in.
 _REWOUND = {
-    **{"rewind_all_best": "none, all layers", "rewind_alone_best": "one layer"},
+    **{"rewind_all_best": "none, all layers", "rewind_alone_best": "single layer"},
     **{"rewind_prefix_best": "first layers", "rewind_suffix_best": "last layers"},
 }
 
@@ -49,15 +49,16 @@ def headline_text(frame: pd.DataFrame) -> str:
         )
     if frame["quantity"].isin(_REWOUND).any():
         notes += [
-            "rewound: the model at its end with no layer put back (end), or with all of them, or its best layers*, put",
-            "back to their best saved epoch*; differences of these to none and all, on the same examples.",
+            "rewound: the network at its end with no layer put back (end), or with all of them, or its best layers*,",
+            "put back to their best saved epoch*; differences of these to none and all, on the same examples.",
         ]
     if (frame["batch_norm"] == "reestimated").any():
         notes.append("re-estimated: statistics of batch normalisation computed anew on training images after that.")
     lines += [
         "Test accuracy in %, +/- 95 % Student t over data seeds; probes fitted on the given (noisy) labels, those in",
-        "brackets on others. model, best layer, end: at the end of training, probes on their best layer*; at init: the",
-        "best layer of the untrained network; early stop: the model at its best epoch; own best: best epoch and layer.",
+        "brackets on others. model, best layer, end: at the end of training, probes on their best layer*; at init:",
+        "the best layer of the untrained network; early stop: the network at its best epoch; own best: best epoch and",
+        "layer.",
         *notes,
         "* oracle: the epoch or layer was chosen on test data.",
     ]

@@ -48,7 +48,7 @@ def train_cell(
 
     Raises
     ------
-    latentgen.models.verdicts.Refused
+    latentgen.models.refusal.Refused
         The network breaks the contract.
     """
     use_threads(threads)

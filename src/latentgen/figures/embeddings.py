@@ -1,4 +1,4 @@
-"""Figure 26: two-dimensional maps of training examples over training, coloured by given and by true labels."""
+"""Figure 26: two-dimensional embeddings of training examples over training, coloured by given and by true labels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from latentgen.figures import foot, layout, map_tables, style
+from latentgen.embeddings.declaration import METHODS, MIN_DISTANCE, NEIGHBORS, PERPLEXITY
+from latentgen.figures import embedding_tables, foot, layout, style
 from latentgen.figures.averages import PAIR
 from latentgen.figures.foot import LINE
 from latentgen.figures.results import Results
-from latentgen.maps.declaration import METHODS, MIN_DISTANCE, NEIGHBORS, PERPLEXITY
 from latentgen.summary import RUN
 
 #: Columns of panels: whether they colour mislabelled examples or the others, and by which label.
@@ -42,25 +42,25 @@ _RIGHT, _GAP, _BETWEEN, _WIDEST, _ENTRY = 0.1, 0.05, 0.12, 1.25, 0.33
 
 
 def draw(name: str, results: Results) -> tuple[Figure, pd.DataFrame]:
-    """Figure 26, from the tables maps and history; `latentgen.figures.map_tables` says which maps are drawn.
+    """Figure 26, from the tables embeddings and history; `latentgen.figures.embedding_tables` says which are drawn.
 
     Raises ``ValueError`` where the tables lack what the figure shows.
     """
-    table, left_out = map_tables.points(results)
-    several = bool((results.maps[RUN].drop_duplicates().groupby(PAIR).size() > 1).any())
+    table, left_out = embedding_tables.points(results)
+    several = bool((results.embeddings[RUN].drop_duplicates().groupby(PAIR).size() > 1).any())
     return _figure(table, _footer(table, several, left_out)), table
 
 
 def _footer(table: pd.DataFrame, several: bool, left_out: int) -> list[str]:
     methods = [method for method in METHODS if (table["method"] == method).any()]
     text = [
-        "Maps of n training examples of one run: an illustration without interval.",
+        "Embeddings of n training examples of one run: an illustration without interval.",
         "The panels of a row hold the same points, and labels have no part in where they lie. Coloured are: "
         "unpermuted, examples whose given label is the true one, by that label; permuted, mislabelled examples, by the "
         "given label; restored, the same ones, by the true label. Light grey: the others.",
         "Examples are drawn so that half are mislabelled where there are as many; the training set has another share.",
-        "Best: the highest test accuracy of the network among epochs with maps (an oracle); others are spread evenly "
-        "over the logarithm.",
+        "Best: the highest test accuracy of the network among epochs with embeddings (an oracle); others are spread "
+        "evenly over the logarithm.",
         f"{'; '.join(_SETTINGS[method] for method in methods)}: embedded for each saved epoch, then rotated, reflected "
         "and shifted onto the saved epoch before.",
     ]
@@ -72,8 +72,8 @@ def _footer(table: pd.DataFrame, several: bool, left_out: int) -> list[str]:
         )
     text += [
         "Axes have no unit; the panels of a row have the same limits, each row its own.",
-        f"T: trustworthiness of the map among {NEIGHBORS} neighbours (1: all neighbours on the map are neighbours in "
-        "the layer).",
+        f"T: trustworthiness among {NEIGHBORS} neighbours (1: all neighbours in the embedding are neighbours in the "
+        "layer).",
     ]
     if _classes(table) > _NAMED:
         text.append(f"Colours: {_classes(table)} classes, too many to tell apart.")
@@ -84,7 +84,9 @@ def _footer(table: pd.DataFrame, several: bool, left_out: int) -> list[str]:
             "Shown is the highest level below 1 that has mislabelled examples, and of several runs there the first."
         )
     if left_out:
-        text.append(f"Maps of {left_out} more layers, methods or models would not fit; the table of maps has them.")
+        text.append(
+            f"Embeddings of {left_out} more layers, methods or models would not fit; the table of embeddings has them."
+        )
     return text
 
 
@@ -101,7 +103,7 @@ class _Block:
 
 
 def _figure(table: pd.DataFrame, footer: Sequence[str]) -> Figure:
-    groups = [block for _, block in table.groupby(map_tables.BLOCK, sort=False)]
+    groups = [block for _, block in table.groupby(embedding_tables.BLOCK, sort=False)]
     columns = min(2, len(groups))
     left = style.text_width(f"epoch {max(table['epoch'].max(), 1000)}") + 0.14
     free = style.PAGE_WIDTH - _RIGHT - (columns - 1) * _BETWEEN - columns * (left + 2 * _GAP)

@@ -1,4 +1,4 @@
-"""Two-dimensional maps against decompositions, definitions and brute force; and the cell's table of them."""
+"""Two-dimensional embeddings against decompositions, definitions and brute force; and the cell's table of them."""
 
 import importlib
 import json
@@ -14,11 +14,11 @@ from scipy.stats import special_ortho_group
 
 from latentgen import models, tables
 from latentgen.analyses import TABLES
+from latentgen.embeddings import embedding
+from latentgen.embeddings.cell import embeddings_cell, sample
+from latentgen.embeddings.declaration import EMBEDDINGS, METHODS
+from latentgen.embeddings.embedding import aligned, embed
 from latentgen.labels import RunLabels
-from latentgen.maps import embedding
-from latentgen.maps.cell import maps_cell, sample
-from latentgen.maps.declaration import MAPS, METHODS
-from latentgen.maps.embedding import aligned, embed
 from latentgen.training.state import load_weights
 
 
@@ -39,7 +39,7 @@ def turned(points, angle, mirrored=False):
     return points @ (rotation * [1, -1] if mirrored else rotation)
 
 
-# ---- one map ----
+# ---- one embedding ----
 
 
 @pytest.mark.parametrize("shape", [(60, 7), (40, 200), (50, 2)])
@@ -190,18 +190,18 @@ def test_where_one_kind_is_too_few_the_other_fills_up(wrong, most, expected):
 
 
 def test_too_few_examples_name_the_key():
-    with pytest.raises(ValueError, match=r"maps\.examples: 30 training examples .* at least 31"):
+    with pytest.raises(ValueError, match=r"embeddings\.examples: 30 training examples .* at least 31"):
         sample(run_labels(30, []), 1000, 0)
     assert len(sample(run_labels(31, []), 1000, 0)) == 31
 
 
 def test_settings_have_defaults_and_refuse_too_few_examples():
-    assert MAPS.complete(None) is None
-    assert MAPS.complete({"layers": ["last"]}) == {"methods": ["umap"], "layers": ["last"], "examples": 1000}
-    assert list(MAPS.wrong({"maps": None}, {0})) == list(MAPS.wrong({"maps": {}}, {0})) == []
-    assert list(MAPS.wrong({"maps": {"examples": 31}}, {0})) == []
-    (error,) = MAPS.wrong({"maps": {"examples": 30}}, {0})
-    assert error.startswith(".maps.examples: 30")
+    assert EMBEDDINGS.complete(None) is None
+    assert EMBEDDINGS.complete({"layers": ["last"]}) == {"methods": ["umap"], "layers": ["last"], "examples": 1000}
+    assert list(EMBEDDINGS.wrong({"embeddings": None}, {0})) == list(EMBEDDINGS.wrong({"embeddings": {}}, {0})) == []
+    assert list(EMBEDDINGS.wrong({"embeddings": {"examples": 31}}, {0})) == []
+    (error,) = EMBEDDINGS.wrong({"embeddings": {"examples": 30}}, {0})
+    assert error.startswith(".embeddings.examples: 30")
 
 
 # ---- the table of a cell ----
@@ -216,13 +216,13 @@ def cell(tmp_path_factory, digits_folder):
     return folder
 
 
-def mapped(cell, digits_folder, runs=RUNS, **changed):
-    return maps_cell(trained_cell(cell, digits_folder, runs), SETTINGS | changed)
+def embedded(cell, digits_folder, runs=RUNS, **changed):
+    return embeddings_cell(trained_cell(cell, digits_folder, runs), SETTINGS | changed)
 
 
 @pytest.fixture(scope="module")
 def table(cell, digits_folder):
-    return mapped(cell, digits_folder)
+    return embedded(cell, digits_folder)
 
 
 @pytest.fixture(scope="module")
@@ -245,7 +245,7 @@ def features(cell, digits, epoch, examples, layer):
 
 
 def test_every_map_has_the_same_examples_and_their_labels(table, rows, cell):
-    assert table.schema.equals(TABLES["maps"].schema) and set(rows["data_seed"]) == {0}  # the first of two runs
+    assert table.schema.equals(TABLES["embeddings"].schema) and set(rows["data_seed"]) == {0}  # the first of two runs
     labels = RunLabels.read(cell / "labels.parquet", 0)
     expected = sample(labels, 60, 0)
     groups = rows.groupby(["epoch", "layer", "depth", "method"], sort=False)
@@ -272,25 +272,25 @@ def test_distances_are_those_of_the_layers_principal_components(rows, cell, digi
 
 
 def test_maps_are_laid_onto_the_epoch_before_and_the_input_stays(rows):
-    maps = {key: group[["x", "y"]].to_numpy() for key, group in rows.groupby(["layer", "method", "epoch"])}
-    for (layer, method, epoch), points in maps.items():
+    embeddings = {key: group[["x", "y"]].to_numpy() for key, group in rows.groupby(["layer", "method", "epoch"])}
+    for (layer, method, epoch), points in embeddings.items():
         assert np.allclose(points.mean(axis=0), 0, atol=1e-5)
         if epoch:
-            before = maps[layer, method, 0 if epoch == 1 else 1]
+            before = embeddings[layer, method, 0 if epoch == 1 else 1]
             assert np.allclose(aligned(points, before), points, atol=1e-5)
             assert (layer == "input") == np.array_equal(points, before)
 
 
 def test_equal_calls_give_equal_bytes(table, cell, digits_folder, tmp_path):
     tables.write(table, tmp_path / "one")
-    tables.write(mapped(cell, digits_folder), tmp_path / "other")
+    tables.write(embedded(cell, digits_folder), tmp_path / "other")
     assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
 
 
 def test_a_dead_epoch_is_null_and_passed_over(cell, digits_folder, tmp_path):
     shutil.copytree(cell, tmp_path, dirs_exist_ok=True)
     put_weights(tmp_path, 1, torch.zeros_like)
-    found = mapped(tmp_path, digits_folder, methods=["pca"], layers=["output"])
+    found = embedded(tmp_path, digits_folder, methods=["pca"], layers=["output"])
     # Arrow, for pandas makes NaN of null.
     nulls = {name: found[name].is_null().to_numpy().reshape(3, 60) for name in ("x", "y", "trustworthiness")}
     for null in nulls.values():
@@ -305,13 +305,13 @@ def test_a_run_that_stopped_has_the_epochs_that_it_kept(tmp_path, digits_folder)
     train(tmp_path, digits_folder, replace(RECIPE, stop_accuracy=0.2), saved=(0, 1, 4), runs=[run])
     index = json.loads((tmp_path / "checkpoints.json").read_text())["data1-model0"]
     assert index["last_epoch"] < 4
-    found = mapped(tmp_path, digits_folder, [run], methods=["pca"], layers=["output"]).to_pandas()
+    found = embedded(tmp_path, digits_folder, [run], methods=["pca"], layers=["output"]).to_pandas()
     assert found["epoch"].unique().tolist() == sorted(map(int, index["sha256"]))
 
 
 def test_an_unknown_layer_is_named_with_those_that_there_are(cell, digits_folder):
-    with pytest.raises(ValueError, match=r"maps\.layers: 'fc9' .* input, fc1, fc2, fc3, output, last"):
-        mapped(cell, digits_folder, layers=["output", "fc9"])
+    with pytest.raises(ValueError, match=r"embeddings\.layers: 'fc9' .* input, fc1, fc2, fc3, output, last"):
+        embedded(cell, digits_folder, layers=["output", "fc9"])
 
 
 @pytest.mark.parametrize("method", ["tsne", "umap", "pca"])

@@ -1,4 +1,4 @@
-"""Two-dimensional maps of training examples as a layer has them, one for each saved epoch, aligned over epochs."""
+"""Embeddings of training examples in two dimensions, one for each layer and saved epoch, aligned over epochs."""
 
 #: Raised by hand when a change alters the rows of every method.
 VERSION = 1

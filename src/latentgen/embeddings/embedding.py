@@ -1,4 +1,4 @@
-"""One map: a layer's examples in two dimensions, laid onto the map before, and how far it can be trusted."""
+"""One embedding: a layer's examples in two dimensions, laid onto the one before, and how far it can be trusted."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy.linalg import orthogonal_procrustes
 from threadpoolctl import threadpool_limits
 
-from latentgen.maps.declaration import MIN_DISTANCE, NEIGHBORS, PERPLEXITY
+from latentgen.embeddings.declaration import MIN_DISTANCE, NEIGHBORS, PERPLEXITY
 
 #: Largest features of which UMAP and t-SNE, which compute in float32, make what they make of others.
 SAFE = (2.0**-30, 2.0**30)
@@ -14,18 +14,19 @@ SAFE = (2.0**-30, 2.0**30)
 _START = 1e-4
 
 
-class Map(NamedTuple):
-    """``points`` (n, 2) float64, without a unit and centred at 0; ``trustworthiness`` at most 1, of the whole map."""
+class Embedding(NamedTuple):
+    """``points`` (n, 2) float64, without a unit and centred at 0; ``trustworthiness`` of all of them, at most 1."""
 
     points: np.ndarray
     trustworthiness: float
 
 
-def embed(method: str, features: np.ndarray, previous: np.ndarray | None, seed: int) -> Map | None:
-    """Map of ``features``, as close to the ``previous`` one as rotation, reflection and shift can bring it.
+def embed(method: str, features: np.ndarray, previous: np.ndarray | None, seed: int) -> Embedding | None:
+    """Embedding of ``features``, as close to the ``previous`` one as rotation, reflection and shift can bring it.
 
-    UMAP and t-SNE start from the previous map, else from principal components: they find one of many good maps, and
-    starts that are alike make maps alike. Trustworthiness is that of Venna & Kaski (2001), with 15 neighbours.
+    UMAP and t-SNE start from the previous embedding, else from principal components: they find one of many good
+    embeddings, and starts that are alike make embeddings alike. Trustworthiness is that of Venna & Kaski (2001), with
+    15 neighbours.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def embed(method: str, features: np.ndarray, previous: np.ndarray | None, seed: 
 
     Returns
     -------
-    Map, or None where all examples are equal or some value is not finite.
+    Embedding, or None where all examples are equal or some value is not finite.
     """
     from sklearn.manifold import trustworthiness
 
@@ -53,7 +54,7 @@ def embed(method: str, features: np.ndarray, previous: np.ndarray | None, seed: 
             points = {"umap": _umap, "tsne": _tsne}[method](_safe(features), start, seed)
         points = points.astype(np.float64)
         points = points - points.mean(axis=0) if previous is None else aligned(points, previous)
-        return Map(points, float(trustworthiness(features, points, n_neighbors=NEIGHBORS)))
+        return Embedding(points, float(trustworthiness(features, points, n_neighbors=NEIGHBORS)))
 
 
 def aligned(points: np.ndarray, onto: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ def _components(features: np.ndarray, seed: int) -> np.ndarray:
 
 
 def _start(features: np.ndarray, previous: np.ndarray | None, seed: int) -> np.ndarray:
-    """The previous map as it is: t-SNE would lose the places of its clusters if that were shrunk, as components are."""
+    """The previous one as it is: t-SNE would lose the places of its clusters if it were shrunk, as components are."""
     if previous is not None:
         return previous
     points = _components(features, seed)

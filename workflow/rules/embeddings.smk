@@ -1,21 +1,21 @@
-"""Two-dimensional maps of a cell's first run, at all its saved epochs."""
+"""Two-dimensional embeddings of a cell's first run, at all its saved epochs."""
 
 
-rule maps:
+rule embeddings:
     input:
         **TRAINED,
     output:
-        rows("maps"),
+        rows("embeddings"),
     log:
-        log_of("maps"),
+        log_of("embeddings"),
     benchmark:
-        benchmark_of("maps")
+        benchmark_of("embeddings")
     conda:
         "../../envs/latentgen.yaml"
     threads: THREADS
     resources:
         **computing(minutes=120),
     params:
-        **params_of("maps"),
+        **params_of("embeddings"),
     script:
         "../scripts/analyse.py"

@@ -1,4 +1,4 @@
-"""Figure 26: which maps and epochs are drawn, which points in which colours, and what the page says of them."""
+"""Figure 26: which embeddings and epochs are drawn, which points in which colours, and what the page says of them."""
 
 from itertools import product
 
@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex, to_rgb
 
 from latentgen import figures, tables
 from latentgen.analyses import TABLES
-from latentgen.figures import map_tables, maps
+from latentgen.figures import embedding_tables, embeddings
 from latentgen.figures.results import Results
 
 EPOCHS = (0, 1, 2, 5, 10, 20, 40)
@@ -28,9 +28,9 @@ def results(
     n=40,
     classes=10,
 ):
-    """Tables maps and history of runs whose test accuracy is highest at the epoch ``peak``."""
+    """Tables embeddings and history of runs whose test accuracy is highest at the epoch ``peak``."""
     rng = np.random.default_rng(0)
-    mapped, measured = [], []
+    embedded, measured = [], []
     for (dataset, model), level, seed in product(pairs, levels, seeds):
         run = {"dataset": dataset, "model": model, "noise": "uniform", "level": level}
         run |= {"data_seed": seed, "model_seed": 0, "entry": "x"}
@@ -43,14 +43,16 @@ def results(
             points = rng.normal(size=(n, 2)) * [1 + epoch, 2] + [3, epoch]
             row = {**run, "epoch": epoch, "layer": layer, "depth": depth, "method": method, "index": index}
             row |= {"true_label": true, "given_label": given, "x": points[:, 0], "y": points[:, 1]}
-            mapped.append(pd.DataFrame({**row, "trustworthiness": 0.9 + 0.001 * epoch}))
+            embedded.append(pd.DataFrame({**row, "trustworthiness": 0.9 + 0.001 * epoch}))
         # What is no test accuracy of the evaluated network must not choose.
         for epoch, (metric, split) in product(range(epochs[-1] + 1), (("accuracy", "test"), ("loss", "train"))):
             value = -abs(epoch - peak) if metric == "accuracy" else epoch
             row = {**run, "epoch": epoch, "split": split, "labels": "true", "mode": "evaluated", "metric": metric}
             measured.append({**row, "value": float(value), "n": 100})
     history = pd.DataFrame(measured)[tables.HISTORY.names]
-    return Results.of({"maps": pd.concat(mapped, ignore_index=True)[TABLES["maps"].schema.names], "history": history})
+    return Results.of(
+        {"embeddings": pd.concat(embedded, ignore_index=True)[TABLES["embeddings"].schema.names], "history": history}
+    )
 
 
 def blocks(table):
@@ -75,7 +77,7 @@ def scattered(collection):
     return dict(zip(offsets, colours, strict=True))
 
 
-# ---- which maps, which epochs ----
+# ---- which embeddings, which epochs ----
 
 
 @pytest.mark.parametrize(
@@ -92,7 +94,7 @@ def test_of_many_maps_every_model_comes_before_deep_layers_and_layers_before_met
     fig, table = figures.draw("fig26", results(pairs, layers=layers, methods=methods))
     expected = [(model, 0.5, 0, layer, "pca") for model in ("mlp", "cnn") for layer in ("fc1", "output")]
     assert blocks(table) == expected
-    assert "Maps of 4 more layers, methods or models" in drawn.footer(fig)
+    assert "Embeddings of 4 more layers, methods or models" in drawn.footer(fig)
     three = [("fc1", 1), ("fc2", 2), ("output", 4)]
     _, table = figures.draw("fig26", results(pairs, layers=three))
     assert [block[3] for block in blocks(table)] == ["fc2", "output"] * 2
@@ -118,7 +120,7 @@ def test_epochs_are_the_first_the_best_the_last_and_others_even_along_the_logari
     [
         ((0, 4, 30), 30, {0: "first", 4: "between", 30: "best, last"}),
         ((0, 4, 30), 0, {0: "best, first", 4: "between", 30: "last"}),
-        ((0, 4, 30), 5, {0: "first", 4: "best", 30: "last"}),  # the best of those that have maps
+        ((0, 4, 30), 5, {0: "first", 4: "best", 30: "last"}),  # the best of those that have embeddings
         ((7,), 7, {7: "best, last"}),
     ],
 )
@@ -130,7 +132,9 @@ def test_few_epochs_are_all_drawn(epochs, peak, expected):
 
 def test_of_equal_accuracies_the_earliest_epoch_is_best():
     given = results()
-    _, table = figures.draw("fig26", Results.of({"maps": given.maps, "history": given.history.assign(value=0.5)}))
+    _, table = figures.draw(
+        "fig26", Results.of({"embeddings": given.embeddings, "history": given.history.assign(value=0.5)})
+    )
     assert "best" in table.loc[table["epoch"] == 0, "at"].iloc[0]
 
 
@@ -146,7 +150,7 @@ def test_panels_show_the_points_of_their_view_in_the_colours_of_its_labels():
     epochs = sorted(table["epoch"].unique())
     assert len(epochs) == 5
     for epoch, row in zip(epochs, rows_of_panels(fig), strict=True):
-        points = drawn.chosen(given.maps, epoch=epoch)
+        points = drawn.chosen(given.embeddings, epoch=epoch)
         wrong = points["true_label"] != points["given_label"]
         for ax, view in zip(row, VIEWS, strict=True):
             shown = points[wrong == (view != "unpermuted")]
@@ -164,8 +168,8 @@ def test_panels_show_the_points_of_their_view_in_the_colours_of_its_labels():
 def test_the_table_holds_what_is_drawn():
     given = results(seeds=(0, 1))
     _, table = figures.draw("fig26", given)
-    assert list(table.columns) == ["dataset", "model", "noise", "level", *map_tables.COLUMNS]
-    source = drawn.chosen(given.maps, data_seed=0)
+    assert list(table.columns) == ["dataset", "model", "noise", "level", *embedding_tables.COLUMNS]
+    source = drawn.chosen(given.embeddings, data_seed=0)
     source = source[source["epoch"].isin(table["epoch"])].sort_values(["epoch", "index"])
     shared = [name for name in source if name != "entry"]
     pd.testing.assert_frame_equal(table[shared], source[shared].reset_index(drop=True))
@@ -189,9 +193,9 @@ def test_panels_of_a_row_have_limits_that_hold_all_points_at_one_scale():
 
 def test_a_map_that_is_null_says_so():
     given = results()
-    table = given.maps.copy()
+    table = given.embeddings.copy()
     table.loc[table["epoch"] == 0, ["x", "y", "trustworthiness"]] = np.nan
-    fig, points = figures.draw("fig26", Results.of({"maps": table, "history": given.history}))
+    fig, points = figures.draw("fig26", Results.of({"embeddings": table, "history": given.history}))
     top, *others = rows_of_panels(fig)
     assert [[text.get_text() for text in ax.texts] for ax in top] == [["undefined"]] * 3
     assert top[0].get_ylabel() == "epoch 0"
@@ -202,11 +206,11 @@ def test_a_map_that_is_null_says_so():
 
 
 def test_ten_classes_have_colours_for_every_reader_and_many_have_no_legend():
-    ten = maps._colours(10)
+    ten = embeddings._colours(10)
     assert len(set(ten)) == 10
     for colour in ten:  # the grey of the others is apart from all
-        assert np.abs(np.subtract(to_rgb(colour), float(maps._OTHERS["color"]))).max() > 0.2
-    assert len(set(maps._colours(100))) == 100
+        assert np.abs(np.subtract(to_rgb(colour), float(embeddings._OTHERS["color"]))).max() > 0.2
+    assert len(set(embeddings._colours(100))) == 100
     labels = [text for _, texts in drawn.legends(figures.draw("fig26", results(classes=20))[0]) for text in texts]
     assert sorted(labels) == sorted(["class", *map(str, range(20))])
     fig, _ = figures.draw("fig26", results(classes=21))
@@ -252,8 +256,8 @@ def test_equal_figures_give_equal_bytes(tmp_path):
 
 def test_missing_tables_are_named():
     given = results()
-    with pytest.raises(ValueError, match="maps table holds no map; .* 'maps'"):
+    with pytest.raises(ValueError, match="embeddings table holds no embedding; .* 'embeddings'"):
         figures.draw("fig26", Results.of({"history": given.history}))
     other = given.history.assign(model="cnn")
     with pytest.raises(ValueError, match="history table holds no test accuracy"):
-        figures.draw("fig26", Results.of({"maps": given.maps, "history": other}))
+        figures.draw("fig26", Results.of({"embeddings": given.embeddings, "history": other}))

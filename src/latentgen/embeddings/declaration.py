@@ -1,4 +1,4 @@
-"""Maps as an analysis, with its settings and what is fixed of each method. Imports nothing that computes."""
+"""Embeddings as an analysis, with its settings and what is fixed of each method. Imports nothing that computes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -32,19 +32,19 @@ KEYS = (
     Key(
         "examples",
         1000,
-        "most training examples on a map, from 31 to 10,000; half of them mislabelled where there are as many, else "
-        "the other kind fills up",
+        "most training examples on an embedding, from 31 to 10,000; half of them mislabelled where there are as many, "
+        "else the other kind fills up",
         {"type": "integer", "minimum": 1},
     ),
 )
 
 TABLE = Table(
-    "maps",
-    "Two-dimensional maps of training examples as one layer has them: one row for each example on a map of the cell's "
-    "first run.",
+    "embeddings",
+    "Two-dimensional embeddings of training examples as one layer has them: one row for each example on an embedding "
+    "of the cell's first run.",
     (
         Column("epoch", INTEGER, "checkpoint"),
-        Column("layer", TEXT, "layer that is mapped; `output` is the logits"),
+        Column("layer", TEXT, "layer that is embedded; `output` is the logits"),
         DEPTH,
         Column("method", TEXT, "`umap`, `pca`, `tsne`"),
         Column("index", INTEGER, "the example, as in the labels"),
@@ -53,16 +53,16 @@ TABLE = Table(
         Column(
             "x",
             FLOAT,
-            "coordinate, without a unit; rotated, reflected and shifted onto the map of the saved epoch before. Null "
-            "where all examples of a layer are equal or a value is not finite; the next map is then laid onto the one "
-            "before",
+            "coordinate, without a unit; rotated, reflected and shifted onto the embedding of the saved epoch before. "
+            "Null where all examples of a layer are equal or a value is not finite; the next embedding is then laid "
+            "onto the one before",
         ),
         Column("y", FLOAT, "the other coordinate"),
         Column(
             "trustworthiness",
             FLOAT,
-            "how far neighbours on the map are neighbours in the layer (15 of them), from 0 to 1; of the whole map, "
-            "repeated",
+            "how far neighbours on the embedding are neighbours in the layer (15 of them), from 0 to 1; of the whole "
+            "embedding, repeated",
         ),
     ),
 )
@@ -80,28 +80,28 @@ def _units(_settings: Mapping[str, Any], _runs: int, epochs: Sequence[int], _las
     return {"fixed": 1, "each": len(epochs)}
 
 
-MAPS = Analysis(
-    name="maps",
-    about="two-dimensional maps of a layer at every saved epoch",
+EMBEDDINGS = Analysis(
+    name="embeddings",
+    about="two-dimensional embeddings of a layer at every saved epoch",
     table=TABLE,
-    files="maps.parquet",
-    rows="latentgen.maps.cell:maps_cell",
+    files="embeddings.parquet",
+    rows="latentgen.embeddings.cell:embeddings_cell",
     keys=KEYS,
-    packages=("maps", "activations", "models"),
-    methods=lambda settings, _: {"maps": settings["methods"]},
+    packages=("embeddings", "activations", "models"),
+    methods=lambda settings, _: {"embeddings": settings["methods"]},
     errors=_errors,
     layers=lambda settings: {"layers": settings["layers"]},
     cost=Cost(_units),
     figures=(
         Figure(
             26,
-            "Maps",
-            "**Maps of training examples** at several epochs: the same points coloured by the given labels of "
+            "Embeddings",
+            "**Embeddings of training examples** at several epochs: the same points coloured by the given labels of "
             "correctly labelled examples, and by the given and the true labels of mislabelled ones.",
-            "latentgen.figures.maps",
-            tables=("maps", "history"),
-            analyses=("maps",),
-            counterpart=("the two-dimensional maps", STEPHENSON),
+            "latentgen.figures.embeddings",
+            tables=("embeddings", "history"),
+            analyses=("embeddings",),
+            counterpart=("the two-dimensional embeddings", STEPHENSON),
         ),
     ),
 )

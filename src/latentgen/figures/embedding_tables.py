@@ -1,4 +1,4 @@
-"""The table behind Figure 26: which maps of a grid are drawn, and at which epochs."""
+"""The table behind Figure 26: which embeddings of a grid are drawn, and at which epochs."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from latentgen import summary
+from latentgen.embeddings.declaration import METHODS
 from latentgen.figures.averages import PAIR
 from latentgen.figures.results import Results
-from latentgen.maps.declaration import METHODS
 from latentgen.summary import GRID_POINT, RUN, SEEDS
 from latentgen.summary.selection import best
 
@@ -31,14 +31,14 @@ def points(results: Results) -> tuple[pd.DataFrame, int]:
 
     Raises ``ValueError`` where the tables lack what the figure shows.
     """
-    if results.maps["x"].notna().sum() == 0:
-        raise ValueError("the maps table holds no map; give a grid entry the key 'maps'")
-    chosen, left_out = _choose(results.maps)
+    if results.embeddings["x"].notna().sum() == 0:
+        raise ValueError("the embeddings table holds no embedding; give a grid entry the key 'embeddings'")
+    chosen, left_out = _choose(results.embeddings)
     parts = [_at_epochs(block, results.history, _EPOCHS[len(chosen)]) for block in chosen]
     return pd.concat(parts, ignore_index=True)[[*GRID_POINT, *COLUMNS]], left_out
 
 
-def _choose(maps: pd.DataFrame) -> tuple[list[pd.DataFrame], int]:
+def _choose(embeddings: pd.DataFrame) -> tuple[list[pd.DataFrame], int]:
     """Points of each block that is drawn, in the order of the page, and how many blocks do not fit.
 
     Of each data set, model and noise kind one level: the highest below 1 with mislabelled examples, else the highest;
@@ -46,13 +46,13 @@ def _choose(maps: pd.DataFrame) -> tuple[list[pd.DataFrame], int]:
     layers before a second method.
     """
     picked = []
-    for _, of_pair in maps.groupby(PAIR, sort=False):
+    for _, of_pair in embeddings.groupby(PAIR, sort=False):
         wrong = of_pair["given_label"] != of_pair["true_label"]
         noisy = of_pair.loc[wrong & (of_pair["level"] < 1), "level"]
         of_level = of_pair[of_pair["level"] == (of_pair["level"] if noisy.empty else noisy).max()]
         of_run = of_level[(of_level[SEEDS] == of_level[SEEDS].sort_values(SEEDS).iloc[0]).all(axis=1)]
         picked += [block for _, block in of_run.groupby(BLOCK)]
-    pairs = maps[PAIR].drop_duplicates().apply(tuple, axis=1).tolist()
+    pairs = embeddings[PAIR].drop_duplicates().apply(tuple, axis=1).tolist()
 
     def place(block: pd.DataFrame) -> tuple[int, int, int]:
         first = block.iloc[0]
@@ -68,8 +68,8 @@ def _at_epochs(block: pd.DataFrame, history: pd.DataFrame, most: int) -> pd.Data
     own = summary.model_accuracy(history).merge(measured, on=[*RUN, "epoch"])
     if own.empty:
         raise ValueError(
-            "the history table holds no test accuracy of the network at any epoch with maps; make both tables of the "
-            "same grid"
+            "the history table holds no test accuracy of the network at any epoch with embeddings; make both tables of "
+            "the same grid"
         )
     epochs = sorted(measured["epoch"])
     names = {epochs[0]: "first", epochs[-1]: "last"}

@@ -1,4 +1,4 @@
-"""Maps of the run that stands for a cell."""
+"""Embeddings of the run that stands for a cell."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,26 +11,26 @@ from latentgen import seeds, tables
 from latentgen.activations import INPUT, OUTPUT, named_layers
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import in_epochs, last_epoch
+from latentgen.embeddings.declaration import EMBEDDINGS, FEWEST, NEIGHBORS
+from latentgen.embeddings.embedding import Embedding, embed
 from latentgen.labels import RunLabels
-from latentgen.maps.declaration import FEWEST, MAPS, NEIGHBORS
-from latentgen.maps.embedding import Map, embed
 from latentgen.progress import Rate, log
 from latentgen.trained import TrainedCell
 
 
-def maps_cell(
+def embeddings_cell(
     cell: TrainedCell,
     settings: Mapping[str, Any],
 ) -> pa.Table:
-    """Rows of the table of maps for all saved epochs of a cell's first run.
+    """Rows of the table of embeddings for all saved epochs of a cell's first run.
 
-    Maps illustrate, they are no statistic. All epochs, layers and methods have the same examples. Where all examples of
-    a layer are equal, or some value is not finite, coordinates and trustworthiness are null, and the next map is laid
-    onto the one before.
+    Embeddings illustrate, they are no statistic. All epochs, layers and methods have the same examples. Where all
+    examples of a layer are equal, or some value is not finite, coordinates and trustworthiness are null, and the next
+    embedding is laid onto the one before.
 
     Parameters
     ----------
-    settings : complete, see `latentgen.maps.declaration`
+    settings : complete, see `latentgen.embeddings.declaration`
 
     Raises
     ------
@@ -39,7 +39,7 @@ def maps_cell(
     """
     source, run = cell.stream(), cell.runs[0]
     layers = [*source.layers, OUTPUT]
-    wanted = named_layers(settings["layers"], source.layers, "maps.layers")
+    wanted = named_layers(settings["layers"], source.layers, "embeddings.layers")
     labels = cell.labels[run["data_seed"]]
     examples = sample(labels, settings["examples"], run["data_seed"])
     shown = {
@@ -49,8 +49,8 @@ def maps_cell(
     }
     seed = seeds.derive("maps", run["data_seed"]) % 2**32
     checkpoints = in_epochs(cell.folder, [run], range(last_epoch(cell.folder, run) + 1))
-    latest: dict[tuple[str, str], Map] = {}
-    parts = [MAPS.table.schema.empty_table()]
+    latest: dict[tuple[str, str], Embedding] = {}
+    parts = [EMBEDDINGS.table.schema.empty_table()]
     rate = Rate(len(checkpoints))
     for done, checkpoint in enumerate(sorted(checkpoints, key=lambda checkpoint: checkpoint.epoch), start=1):
         source.load(checkpoint)
@@ -83,8 +83,8 @@ def sample(labels: RunLabels, most: int, data_seed: int) -> np.ndarray:
     total = min(most, len(labels.train))
     if total < FEWEST:
         raise ValueError(
-            f"maps.examples: {total} training examples (of {len(labels.train)}) are too few for {NEIGHBORS} "
-            f"neighbours; give at least {FEWEST}, or set maps to null"
+            f"embeddings.examples: {total} training examples (of {len(labels.train)}) are too few for {NEIGHBORS} "
+            f"neighbours; give at least {FEWEST}, or set embeddings to null"
         )
     n_wrong = min(len(wrong), max(total // 2, total - len(right)))
     return np.sort(np.concatenate([wrong[:n_wrong], right[: total - n_wrong]]))
@@ -100,8 +100,8 @@ def _features(source: Stream, layers: Sequence[str], examples: np.ndarray) -> It
         yield layer, torch.cat(collected.pop(layer)).numpy()
 
 
-def _rows(found: Map | None, shown: Mapping[str, np.ndarray], named: Mapping[str, Any]) -> pa.Table:
+def _rows(found: Embedding | None, shown: Mapping[str, np.ndarray], named: Mapping[str, Any]) -> pa.Table:
     n = len(shown["index"])
     x, y = (pa.nulls(n, pa.float64()),) * 2 if found is None else found.points.T
     trusted = {"trustworthiness": None if found is None else found.trustworthiness}
-    return tables.with_columns(pa.table({**shown, "x": x, "y": y}), {**named, **trusted}, MAPS.table.schema)
+    return tables.with_columns(pa.table({**shown, "x": x, "y": y}), {**named, **trusted}, EMBEDDINGS.table.schema)
