@@ -30,8 +30,8 @@ quickstart: env  ## run the default grid, then name the figures and the report
 test: lint  ## check the code's form, then run the tests but those that take long and rarely break
 	@$(pytest) -m "not exhaustive"
 
-test-fast: env  ## run the tests that take no Snakemake
-	@$(pytest) -m "not workflow"
+test-fast: env  ## run the tests that take neither Snakemake nor long
+	@$(pytest) -m "not workflow and not slow"
 
 test-all: lint  ## check the code's form, then run every test
 	@$(pytest)

@@ -21,6 +21,8 @@ from latentgen.embeddings.embedding import aligned, embed
 from latentgen.labels import RunLabels
 from latentgen.training.state import load_weights
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def blobs():

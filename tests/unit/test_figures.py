@@ -17,6 +17,8 @@ from latentgen.analyses import TABLES
 from latentgen.figures import style
 from latentgen.figures.results import Results
 
+pytestmark = pytest.mark.slow
+
 OVER_EPOCHS = ["fig1", "fig2", "fig3", "fig4", "fig5", "fig6", "fig7", "fig8", "fig9", "fig12", "fig13", "fig14"]
 SCHEDULE = (0, 1, 3, 8)
 

@@ -13,6 +13,8 @@ from latentgen.analyses import TABLES
 from latentgen.figures import embedding_tables, embeddings
 from latentgen.figures.results import Results
 
+pytestmark = pytest.mark.slow
+
 EPOCHS = (0, 1, 2, 5, 10, 20, 40)
 VIEWS = ["unpermuted", "permuted", "restored"]
 

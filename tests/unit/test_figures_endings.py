@@ -13,6 +13,8 @@ from latentgen.figures import style
 from latentgen.figures.results import Results
 from latentgen.probes import compared
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["fig10", "fig11", "fig15"]
 RUN = ["data_seed", "model_seed"]
 
@@ -321,6 +323,7 @@ def test_many_levels_go_on_in_further_lines_and_nothing_overlaps(name):
     assert len(titles) == 9 and drawn.overlaps(fig) == []
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_tables_give_equal_files(results, name, tmp_path):
     for folder in ("a", "b"):

@@ -15,6 +15,8 @@ from latentgen import figures
 from latentgen.figures import axes, catalogue, tidy, views
 from latentgen.geometry.views import VIEWS
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["fig16", "fig17", "fig18", "fig19"]
 SCHEDULE = (0, 1, 4, 10, 30, 60)
 RUN = ["data_seed", "model_seed"]
@@ -639,6 +641,7 @@ def test_many_levels_layers_and_models_do_not_overlap(name):
     assert list(points["model"]) == 3 * ["vgg16"] + 2 * ["mlp"] and list(points["level"]) == [0.0, 0.2, 0.6, 0.0, 0.6]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_tables_give_equal_files(name, tmp_path):
     small = frames.geometry_results(levels=(0.6,), data_seeds=range(2), schedule=(0, 1, 40))

@@ -14,6 +14,8 @@ from scipy import stats
 from latentgen import figures
 from latentgen.figures import catalogue, views
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["fig23", "fig24"]
 RUN = ["data_seed", "model_seed"]
 LAYERS = ["network", "fc1", "fc2", "fc3", "fc4", "output"]

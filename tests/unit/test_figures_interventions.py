@@ -11,6 +11,8 @@ from latentgen.figures import style
 from latentgen.figures.interventions import _REPLACED
 from latentgen.figures.results import Results
 
+pytestmark = pytest.mark.slow
+
 SCORED = {"fig6": ("test", "true"), "fig7": ("train", "given"), "fig8": ("train", "true")}
 PAIRS = [("digits", "mlp"), ("digits", "cnn")]
 CELL = {"model": "mlp", "level": 0.6}

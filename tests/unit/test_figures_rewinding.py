@@ -18,6 +18,8 @@ from latentgen import figures, summary
 from latentgen.figures import panels, rewinds
 from latentgen.figures.stopping import STOPPED
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["fig20", "fig21", "fig22"]
 VIEWS = ["test", "unpermuted", "permuted", "restored"]
 RUN = ["data_seed", "model_seed"]
@@ -544,6 +546,7 @@ def test_fewer_examples_than_there_are_are_stated(results, small, name):
     assert "Scored on 1" not in drawn.footer(figures.draw(name, unknown)[0])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NAMES)
 def test_equal_tables_give_equal_files(small, name, tmp_path):
     for folder in ("a", "b"):

@@ -13,6 +13,8 @@ from test_figures_descent import synthetic
 from latentgen import figures
 from latentgen.summary import RUNS
 
+pytestmark = pytest.mark.slow
+
 MAKE = {
     **dict.fromkeys(["fig1", "fig3", "fig9", "fig10", "fig12", "fig15"], "plain"),
     **dict.fromkeys(["fig16", "fig17"], "geometry"),

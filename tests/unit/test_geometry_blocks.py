@@ -23,6 +23,8 @@ from latentgen.geometry.views import VIEWS, views
 from latentgen.labels import RunLabels
 from latentgen.training.state import load_weights
 
+pytestmark = pytest.mark.slow
+
 SETTINGS = GEOMETRY.complete(
     {"points": 10, "directions": 30, "kappa": 0.1, "restarts": 2, "simulated": {"dichotomies": 20}}
 )

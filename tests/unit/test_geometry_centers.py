@@ -8,6 +8,8 @@ from threadpoolctl import threadpool_limits
 from latentgen.geometry import centers as room
 from latentgen.geometry.centers import center_axes
 
+pytestmark = pytest.mark.slow
+
 
 def centered(rng, n_classes, n_features):
     values = rng.standard_normal((n_classes, n_features))

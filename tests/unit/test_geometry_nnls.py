@@ -13,6 +13,8 @@ from hypothesis.extra import numpy as hnp
 
 from latentgen.geometry import nnls
 
+pytestmark = pytest.mark.slow
+
 
 def extended(points):
     """Points as columns, a coordinate 1 appended: the matrix of the manifold analysis."""

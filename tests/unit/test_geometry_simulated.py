@@ -12,6 +12,8 @@ from sklearn.svm import SVC
 from latentgen.geometry import simulated
 from latentgen.geometry.simulated import separable, simulated_capacity
 
+pytestmark = pytest.mark.slow
+
 
 def cover(n_points, n_features):
     """Fraction of the dichotomies of points in general position that are separable (Cover 1965)."""

@@ -30,6 +30,8 @@ from latentgen.probes.blocks import probe_block
 from latentgen.training.loop import Training
 from latentgen.training.state import read_state, save_state
 
+pytestmark = pytest.mark.slow
+
 BLOCK = "0000-0009"
 MASC = kinds.complete({"kind": "masc"})
 GEOMETRY = DECLARED.complete({"points": 10, "directions": 10, "restarts": 1})

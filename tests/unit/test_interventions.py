@@ -21,6 +21,8 @@ from latentgen.probes.evaluate import Task
 from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 #: No momentum, so no optimiser state: what starts afresh is what went on.
 PLAIN = Recipe("sgd", 0.1, 64, epochs=6)
 CPU = torch.device("cpu")

@@ -19,6 +19,8 @@ from latentgen.figures.catalogue import FIGURES
 from latentgen.figures.results import UNUSED, Results
 from latentgen.summary import GRID_POINT, portions
 
+pytestmark = pytest.mark.slow
+
 POINT, SEEDS = ["dataset", "model", "noise", "level"], ["data_seed", "model_seed"]
 
 
@@ -210,6 +212,7 @@ def files(results, tmp_path_factory):
     return paths
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["fig1", "fig3", "fig6", "fig7", "fig8", "fig9", "fig10", "fig12"])
 def test_what_figures_do_not_read_makes_no_difference(results, files, monkeypatch, name):
     monkeypatch.setattr(portions, "ENOUGH", 1)

@@ -10,6 +10,8 @@ from latentgen.probes import ClassMoments
 from latentgen.probes.moments import BLOCK, SECOND
 from latentgen.probes.spectrum import Spectrum
 
+pytestmark = pytest.mark.slow
+
 
 def decaying(n, d, seed=0, dtype=np.float64):
     """Rows whose axes have clearly different sizes, with a mean."""

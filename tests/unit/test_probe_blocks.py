@@ -16,6 +16,8 @@ from latentgen.probes import MASC, LogisticProbe, VeLPIC, blocks, kinds, passes
 from latentgen.probes.blocks import probe_block
 from latentgen.training.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 DECLARED = {
     "masc": {"kind": "masc", "variance": 0.9},
     "velpic": {"kind": "velpic"},

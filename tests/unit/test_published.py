@@ -13,6 +13,8 @@ from latentgen import published
 from latentgen.published import comparison
 from latentgen.published.values import TYPES
 
+pytestmark = pytest.mark.slow
+
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8)
 
 #: The published values, written out a second time: (data set, model, quantity, probe) → {level: value}.

@@ -14,6 +14,8 @@ from latentgen.training.cell import train_cell
 from latentgen.training.recipe import Recipe
 from repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 README = " ".join((ROOT / "README.md").read_text().split())
 
 

@@ -19,6 +19,8 @@ from latentgen.interventions.rewind import rewind_cell
 from latentgen.interventions.swaps import Swaps, reestimated, scored
 from latentgen.training.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 CPU = torch.device("cpu")
 BOTH = {"batch_norm": ["rewound", "reestimated"], "rerandomisations": 1, "examples": None}
 

@@ -19,6 +19,8 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LOCK_LINES = (ROOT / "envs" / "requirements.txt").read_text().splitlines()
@@ -167,6 +169,7 @@ def tiny(root: Path) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
 
 
+@pytest.mark.exhaustive
 def test_set_up_is_made_once_updated_repaired_and_follows_a_move(clone):
     first = set_up(clone)
     assert first.returncode == 0, first.stderr
@@ -204,6 +207,7 @@ def test_set_up_is_made_once_updated_repaired_and_follows_a_move(clone):
     assert f"#!{moved}/.venv/bin/python" in (moved / ".venv/bin/pip").read_text()
 
 
+@pytest.mark.exhaustive
 def test_a_package_that_is_not_the_locked_one_is_refused(clone):
     wheel(clone.parent / "wheels", "tiny", "1.0", more="stolen = True\n")
     failed = set_up(clone)

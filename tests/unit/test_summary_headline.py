@@ -10,6 +10,8 @@ from slow_headline import slow_headline
 
 from latentgen import summary
 
+pytestmark = pytest.mark.slow
+
 
 def pick(table, quantity, choice, probe=None):
     rows = table[(table["quantity"] == quantity) & (table["choice"] == choice)]

@@ -15,6 +15,8 @@ from latentgen.training.loop import Diverged, Training
 from latentgen.training.recipe import Recipe
 from latentgen.training.records import Records
 
+pytestmark = pytest.mark.slow
+
 RUN = {
     "dataset": "digits",
     "model": "mlp_small",

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from repository import ROOT
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.exhaustive]
 
 SCRIPT = ROOT / "benchmarks" / "gpu.sh"
 LOCK = (ROOT / "envs" / "requirements.txt").read_text().splitlines()

@@ -7,7 +7,7 @@ import psutil
 import pytest
 from snakemake_calls import command, environment, long_grid, robustness, run, until
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.exhaustive]
 
 CELL = "results/runs/digits/mlp_small/uniform-0.6/data0-1-model0"
 TARGETS = [f"{CELL}/checkpoints.json", f"{CELL}/probes/all/0000-0099.parquet"]

@@ -9,7 +9,7 @@ from snakemake_calls import planned
 
 from repository import ROOT
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.exhaustive]
 
 #: Seconds that planning may take, on a machine that has other work too.
 PATIENCE = 60

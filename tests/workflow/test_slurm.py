@@ -10,7 +10,7 @@ from snakemake_calls import SMOKE, check_out
 
 from latentgen import tables
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.exhaustive]
 
 #: Words in the name of a job's log that tell that the job computes.
 COMPUTING = {"train", "probes", "geometry", "gradients", "embeddings", "transfer", "rewind", "edit", "relabel"}

@@ -11,7 +11,7 @@ import yaml
 from slurm_cluster import ended, steps, trainings
 from snakemake_calls import check_out, long_grid, run, until
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.exhaustive]
 
 CELL = "results/runs/digits/mlp_small/uniform-0.6/data0-1-model0"
 TARGETS = [f"{CELL}/history.parquet", f"{CELL}/records.parquet", f"{CELL}/probes/all/0000-0099.parquet"]
