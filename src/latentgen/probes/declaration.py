@@ -31,7 +31,7 @@ TABLE = Table(
             "`uniform-0.6`, resampled for the run's data seed",
         ),
         Column("split", TEXT, "scored on `train`, `validation` or `test` examples"),
-        Column("labels", TEXT, "scored against their `given` or `true` labels, or `fit`: those redrawn labels"),
+        Column("labels", TEXT, "scored against their `given` or `true` labels, or `fit`: those resampled labels"),
         Column("metric", TEXT, "`accuracy`"),
         VALUE,
         Column("n", INTEGER, "scored examples"),
