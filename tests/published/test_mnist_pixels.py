@@ -15,7 +15,7 @@ import torch
 from latentgen.noise import corrupt
 from latentgen.probes import MASC, ClassMoments, VeLPIC
 
-pytestmark = pytest.mark.published
+pytestmark = [pytest.mark.published, pytest.mark.slow]
 
 FILES = {
     name: f"MNIST/raw/{name}.gz"

@@ -22,6 +22,8 @@ import torch
 from latentgen import devices, grid, holders
 from latentgen.compute import choose_device
 
+pytestmark = pytest.mark.slow
+
 PAIR = ["aaaa", "bbbb"]
 
 #: Leases a device, says which, and keeps it until standard input ends.

@@ -12,10 +12,12 @@ from cells import MODEL, RECIPE, RUNS, train, trained_cell
 
 from latentgen import compute, datasets, devices, labels
 from latentgen.estimate import analyses, pilot, trainings, work
-from latentgen.interventions import edit, swaps
+from latentgen.interventions import again, edit, swaps
 from latentgen.interventions.declaration import EDIT
 from latentgen.interventions.rewind import rewind_cell
 from latentgen.probes import kinds
+
+pytestmark = pytest.mark.slow
 
 TRAINING = {"optimizer": "adam", "learning_rate": 0.005, "batch_size": 64, "epochs": 4}
 FAMILY = {"velpic": kinds.complete({"kind": "velpic"})}
@@ -150,11 +152,11 @@ def test_an_edit_trains_as_often_and_as_long_as_is_counted(digits_folder, tmp_pa
     train(tmp_path, digits_folder)
     settings = EDIT.complete({"epochs": [1], "until": 3, "layers": ["last", "fc1"], "bias": bias})
     trained = []
-    original = edit.Training.train_epoch
-    monkeypatch.setattr(edit.Training, "train_epoch", lambda *given: trained.append(given[1]) or original(*given))
+    original = again.Training.train_epoch
+    monkeypatch.setattr(again.Training, "train_epoch", lambda *given: trained.append(given[1]) or original(*given))
     edit.edit_cell(trained_cell(tmp_path, digits_folder), settings, epoch=1, training=asdict(RECIPE))
-    again = EDIT.cost.again({"interventions": {"edit": settings}}, len(RUNS), {"epoch": "0001"})
-    job = work._again(None, "edit", again)
+    follows = EDIT.cost.again({"interventions": {"edit": settings}}, len(RUNS), {"epoch": "0001"})
+    job = work._again(None, "edit", follows)
     assert job.seconds["epoch"] == len(trained) and set(trained) == {2, 3}
     assert job.seconds["training"] == len(list((tmp_path / "partial/edit/epoch-0001").glob("data*")))
 

@@ -10,6 +10,8 @@ from latentgen import figures
 from latentgen.figures import style
 from latentgen.figures.results import Results
 
+pytestmark = pytest.mark.slow
+
 
 def with_probes(results, probes):
     return Results.of(

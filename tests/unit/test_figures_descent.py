@@ -15,6 +15,8 @@ from latentgen.figures import catalogue
 from latentgen.figures.results import Results
 from latentgen.summary.descent import dips, sweep_accuracies
 
+pytestmark = pytest.mark.slow
+
 WIDTHS = (4, 8, 16, 32, 64, 128, 256)
 EPOCHS = (0, 1, 5, 20, 60)
 #: Final accuracy over the widths above, with a dip and without.

@@ -23,6 +23,8 @@ from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 from latentgen.training.state import load_weights, save_weights
 
+pytestmark = pytest.mark.slow
+
 SHAPE, CLASSES = (1, 8, 8), 10
 
 

@@ -19,6 +19,8 @@ from latentgen import models
 from latentgen.activations.sources import Stream
 from latentgen.probes import KNN, LDA, MASC, QDA, ClassMoments, NearestMean, VeLPIC, kinds, neighbours
 
+pytestmark = pytest.mark.slow
+
 FROM_MOMENTS = [NearestMean(), LDA(), QDA()]
 ALL = [*FROM_MOMENTS, KNN()]
 KINDS = {"nearest_mean": NearestMean, "lda": LDA, "qda": QDA, "knn": KNN}

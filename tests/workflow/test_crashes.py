@@ -15,6 +15,8 @@ from snakemake_calls import robustness
 from latentgen.files import atomic
 from repository import ROOT
 
+pytestmark = pytest.mark.slow
+
 on_linux = pytest.mark.skipif(supervised.missing() is not None, reason=str(supervised.missing()))
 
 

@@ -286,7 +286,9 @@ REWIND = Analysis(
             DEPTH,
             Column("parameters", INTEGER, "weights that are put back"),
             Column(
-                "weights", TEXT, "`saved`: those of the run at `epoch`; `redrawn`: of another initialisation, at `epoch` 0"
+                "weights",
+                TEXT,
+                "`saved`: those of the run at `epoch`; `redrawn`: of another initialisation, at `epoch` 0",
             ),
             Column("draw", INTEGER, "which fresh initialisation; null for saved weights"),
             Column(

@@ -16,6 +16,7 @@ from latentgen import models, tables
 from latentgen.activations import LAST
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
+from latentgen.interventions.again import history_of
 from latentgen.interventions.declaration import EDIT
 from latentgen.interventions.heads import (
     PUBLISHED,
@@ -32,7 +33,6 @@ from latentgen.probes.passes import class_moments
 from latentgen.progress import log
 from latentgen.trained import TrainedCell
 from latentgen.training.cell import state_folder
-from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 
 
@@ -70,11 +70,7 @@ def edit_cell(
                 # Named by the edited weights: whatever they were made from, equal ones train on equally.
                 made_from = (data, labels, cell.model, recipe, source.device, cell.threads, epoch, _digest(network))
                 work = state_folder(where, run, *made_from)
-                seen = (labels.given, labels.train, labels.validation)
-                more = Training(dict(run), data, network, *seen, recipe, [], work, source.device, first_epoch=epoch)
-                more.fit()
-                history = more.history_table()
-                more.release()
+                history = history_of(run, data, labels, network, recipe, work, source.device, first_epoch=epoch)
                 named = {"edit_epoch": epoch, "layer": name, "rows": variant.rows, "bias": variant.bias}
                 parts.append(tables.with_columns(history, named, EDIT.table.schema))
     return pa.concat_tables(parts)

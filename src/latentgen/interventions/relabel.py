@@ -10,6 +10,7 @@ import pyarrow as pa
 from latentgen import models, tables
 from latentgen.activations.sources import Stream
 from latentgen.checkpoints import at_epoch, last_epoch, run_name
+from latentgen.interventions.again import history_of
 from latentgen.interventions.declaration import RELABEL
 from latentgen.interventions.heads import named_layer
 from latentgen.labels import RunLabels
@@ -18,7 +19,6 @@ from latentgen.probes.evaluate import Task, fit
 from latentgen.progress import log
 from latentgen.trained import TrainedCell
 from latentgen.training.cell import state_folder
-from latentgen.training.loop import Training
 from latentgen.training.recipe import Recipe
 
 
@@ -56,11 +56,7 @@ def relabel_cell(
             common = (models.unnamed(model), recipe, source.device, cell.threads)
             work = state_folder(partial / run_name(run), run, data, new, *common)
             network = models.initialised(model, data.in_shape, data.n_classes, run["model_seed"])
-            seen = (given, labels.train, labels.validation)
-            again = Training(dict(run), data, network, *seen, recipe, [], work, source.device)
-            again.fit()
-            history = _renamed(again.history_table())
-            again.release()
+            history = _renamed(history_of(run, data, new, network, recipe, work, source.device))
             named = {"from_epoch": checkpoint.epoch, "probe": settings["probe"], "layer": layer}
             parts.append(tables.with_columns(pa.concat_tables([quality, history]), named, RELABEL.table.schema))
     return pa.concat_tables(parts)
