@@ -83,6 +83,8 @@ def _flow(value: Any) -> str:
 
 def _limits(schema: Mapping[str, Any]) -> str:
     """Limits of a number, in words."""
+    if "minimum" in schema and "maximum" in schema:
+        return f"from {schema['minimum']:,} to {schema['maximum']:,}"
     said = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "up to", "exclusiveMaximum": "below"}
     return " and ".join(f"{word} {schema[name]:,}" for name, word in said.items() if name in schema)
 
