@@ -104,7 +104,7 @@ def test_figure_10_leaves_fewer_axes_and_other_modes_to_other_figures(results):
     ((_, labels),) = drawn.legends(fig)
     assert labels == [
         *["MASC", "VeLPIC", "logistic regression", "masc-true [true]", "nearest-mean", "knn"],
-        *["untrained network", "network, end", "model, best epoch (oracle)"],
+        *["untrained network", "network, end", "network, best epoch (oracle)"],
     ]
     text = drawn.footer(fig)
     assert "MASC with fewer axes is left to Figure 11." in text and "In brackets" in text

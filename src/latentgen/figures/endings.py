@@ -29,7 +29,7 @@ _NETWORK = {
     "end": {**panels.NETWORK, "label": "network, end"},
     "best epoch": {
         **{"color": "black", "linestyle": (0, (5, 1.5)), "linewidth": 0.7, "zorder": 3},
-        "label": "model, best epoch (oracle)",
+        "label": "network, best epoch (oracle)",
     },
 }
 _UNTRAINED = {"linestyle": "", "markerfacecolor": "white", "markeredgewidth": 0.6, "markersize": 2.6}

@@ -150,7 +150,7 @@ def _continued(results: Results) -> tuple[Figure, pd.DataFrame]:
             rows.append(Row(names, "training accuracy (%)", _continuations(train, looks, False)))
     kinds = [kind for kind in _CONTINUED if (table[["rows", "bias"]] == list(kind)).all(axis=1).any()]
     below = [
-        Curve(table, panels.NETWORK, "model as trained"),
+        Curve(table, panels.NETWORK, "network as trained"),
         *(Curve(table, {**looks[start], "linestyle": "-"}, f"training on from epoch {start}") for start in starts),
         *(Curve(table, {"color": "0.35", "linestyle": _CONTINUED[kind][1]}, _CONTINUED[kind][0]) for kind in kinds),
     ]

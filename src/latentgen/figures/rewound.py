@@ -225,7 +225,7 @@ def _handles(table: pd.DataFrame, chance: dict[str, float]) -> list[Line2D]:
 def _footer(table: pd.DataFrame, results: Results, rewind: pd.DataFrame) -> list[str]:
     text = [
         "Accuracy in % on test examples (true labels) of the networks at their end with the weights of some layers put "
-        "back to a saved epoch: that layer alone, all up to it, or all from it on. Not all layers, which is early "
+        "back to a saved epoch: a single layer, the first or the last layers. Not all layers, which is early "
         "stopping. Layers from the input side (top) to the output.",
         "Hollow: the best saved epoch of that layer, found in each run on test data (an oracle), the last epoch, at "
         "which nothing is put back, included. Early stopping chooses among the same epochs, on the same examples.",

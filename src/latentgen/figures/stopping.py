@@ -218,9 +218,9 @@ def _handles(table: pd.DataFrame) -> list[Line2D]:
 
 def _footer(table: pd.DataFrame) -> list[str]:
     text = [
-        "Accuracy in % on test examples (true labels) of the models, of probes on their layers, and of models after "
-        "interventions. Hollow: an oracle choice, made on test data; filled: nothing is chosen, or it is on held-out "
-        "noisy labels. Models are measured after every epoch, probes and transfer at the saved ones.",
+        "Accuracy in % on test examples (true labels) of the networks, of probes on their layers, and of networks "
+        "after interventions. Hollow: an oracle choice, made on test data; filled: nothing is chosen, or it is on "
+        "held-out noisy labels. Networks are measured after every epoch, probes and transfer at the saved ones.",
         "Probes are fitted on the given (noisy) labels of the training examples"
         + (", or those in brackets." if (table["fit_labels"].dropna() != "given").any() else "."),
     ]
