@@ -1,7 +1,7 @@
 """The index of the published grids, planned as a user would before running it."""
 
+import resource
 import shutil
-import time
 
 import pytest
 import yaml
@@ -11,17 +11,18 @@ from repository import ROOT
 
 pytestmark = [pytest.mark.workflow, pytest.mark.exhaustive]
 
-#: Seconds that planning may take, on a machine that has other work too.
+#: Seconds of a processor that planning may take, one that another thread of its core shares; waits do not count.
 PATIENCE = 60
 
 
-def test_the_index_plans_every_published_run_within_a_minute(tmp_path):
+def test_the_index_plans_every_published_run_within_a_minute_of_a_processor(tmp_path):
     """Three runs of 71 points; blocks of 101 epochs are five up to epoch 500, of 51 (resnet18) ten."""
     shutil.copytree(ROOT / "config", tmp_path / "config")
     index = yaml.safe_load((tmp_path / "config" / "ketha2026" / "all.yaml").read_text())
-    started = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     jobs = planned(tmp_path, config=index)
-    seconds = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     assert jobs["prepare_data"] == 5
     assert jobs["draw_labels"] == jobs["train"] == 3 * 71
     # Seven full grids of 18 runs with four families (five on clean labels), resnet18 with five, dropout with two.
