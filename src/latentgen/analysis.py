@@ -79,6 +79,12 @@ class Cost:
     again: Callable[[Entry, int, Mapping[str, str]], Again] | None = None
 
 
+def loaded(entry: str) -> Callable[..., Any]:
+    """What a declaration names as "module:function", imported now."""
+    module, _, function = entry.partition(":")
+    return getattr(importlib.import_module(module), function)
+
+
 def _nothing(*_) -> tuple:
     return ()
 
@@ -210,5 +216,4 @@ class Analysis:
 
     def run(self, cell: "TrainedCell", settings: Settings, **named: Any) -> "pa.Table":
         """Rows of one job; what computes is imported now."""
-        module, _, function = self.rows.partition(":")
-        return getattr(importlib.import_module(module), function)(cell, settings, **named)
+        return loaded(self.rows)(cell, settings, **named)

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from latentgen import analyses, columns, grid, keys, versions
-from latentgen.analysis import Analysis
+from latentgen.analysis import Analysis, loaded
 from latentgen.figures import catalogue
 from latentgen.figures.results import Results
 from latentgen.grid import configuration
@@ -215,8 +215,7 @@ def test_every_analysis_has_a_rule_that_the_snakefile_includes(analysis):
 @ANALYSES
 def test_entry_points_and_packages_are_there(analysis):
     entries = [entry for entry in (analysis.rows, analysis.cost.measure) if entry]
-    for module, _, function in (entry.partition(":") for entry in entries):
-        assert callable(getattr(importlib.import_module(module), function))
+    assert all(callable(loaded(entry)) for entry in entries)
     assert versions.of(analysis, {})[0] == importlib.import_module(f"latentgen.{analysis.packages[0]}").VERSION
 
 

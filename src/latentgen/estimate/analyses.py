@@ -3,7 +3,6 @@
 Imports wait for the first call, as they do in a job, because that call is clocked.
 """
 
-import importlib
 import json
 import os
 import time
@@ -15,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from latentgen import analyses, tables
-from latentgen.analysis import Analysis
+from latentgen.analysis import Analysis, loaded
 from latentgen.checkpoints import run_name
 from latentgen.estimate.work import DUMP
 from latentgen.trained import TrainedCell
@@ -62,8 +61,7 @@ class Analyses:
         else:
             analysis = analyses.NAMED[name]
             if analysis.cost.measure:
-                module, _, function = analysis.cost.measure.partition(":")
-                found = getattr(importlib.import_module(module), function)(self, settings)
+                found = loaded(analysis.cost.measure)(self, settings)
             else:
                 found = self.per_checkpoint(lambda n: self.rows(analysis, settings, n))
         return tuple({f"{task}:{unit}": value for unit, value in part.items()} for part in found)
