@@ -112,10 +112,7 @@ class Plan:
         """Params of its rule: what rows are made from and inputs do not say, but for where they compute."""
 
         def settings(wildcards):
-            cell = self.cell(wildcards)
-            return analysis.of_job(
-                cell.families[wildcards.family] if "family" in analysis.wildcards else analysis.given(cell.settings)
-            )
+            return analysis.of_job(self.cell(wildcards).settings_of(analysis, wildcards))
 
         def version(wildcards):
             return versions.of_job(analysis, settings(wildcards), self.cell(wildcards).settings)

@@ -62,16 +62,16 @@ def jobs(cell: Cell, dump: bool) -> list[Job]:
     """All jobs of one cell."""
     draws = len({run.data_seed for run in cell.runs})
     done = [Job("draw_labels", {"start:light": 1, "labels": draws}, {"labels": {"labels": draws}}), _train(cell)]
-    for analysis, settings in analyses.of_entry(cell.settings):
-        done += [_of_analysis(cell, analysis, settings, job) for job in cell.jobs(analysis)]
+    for analysis, _ in analyses.of_entry(cell.settings):
+        done += [_of_analysis(cell, analysis, job) for job in cell.jobs(analysis)]
     return done + ([_dump(cell, block) for block in cell.blocks] if dump else [])
 
 
-def _of_analysis(cell: Cell, analysis: Analysis, settings: Any, job: Mapping[str, str]) -> Job:
+def _of_analysis(cell: Cell, analysis: Analysis, job: Mapping[str, str]) -> Job:
     rule, runs, kept = analysis.rule or analysis.name, len(cell.runs), kept_epochs(cell)
     if analysis.cost.again is not None:
         return _again(cell, rule, analysis.cost.again(cell.settings, runs, job))
-    mine = cell.families[job["family"]] if "family" in job else settings
+    mine = cell.settings_of(analysis, job)
     name, epochs = task(analysis, mine), _epochs(kept, job.get("block"))
     units = {"cold": 1, **analysis.cost.units(mine, runs, epochs, kept[-1])}
     copies = _WITH_COPY if analysis.kept else _WITHOUT_COPY

@@ -117,6 +117,10 @@ class Cell:
         """Probes by family, the group that shares a job: family → name → settings of the probe."""
         return families(self.settings["probes"])
 
+    def settings_of(self, analysis: Analysis, job: Mapping[str, str]) -> Any:
+        """Settings of an analysis that the cell has, as one of its `jobs` needs them: of probes those of its family."""
+        return self.families[job["family"]] if "family" in analysis.wildcards else analysis.given(self.settings)
+
     def jobs(self, analysis: Analysis) -> list[dict[str, str]]:
         """Jobs of an analysis that the cell has, each by what its file's name has in braces."""
         places = {"block": self.blocks, "family": self.families}
