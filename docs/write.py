@@ -1,9 +1,10 @@
-"""Write what the documents and the schema file repeat of the declarations in the code: `make docs`.
+"""Write what the documents, the report and the schema file repeat of the declarations in the code: `make docs`.
 
-A document has `<!-- NAME -->` and `<!-- end -->` around each part that is written here. With `--check` nothing is
-written, and the exit status is 1 where something would change.
+A document has `<!-- NAME -->` and `<!-- end -->` around each part that is written here; in reStructuredText both are
+comments. With `--check` nothing is written, and the exit status is 1 where something would change.
 """
 
+import functools
 import json
 import re
 import sys
@@ -13,16 +14,20 @@ from typing import Any
 
 import yaml
 
-from latentgen import analyses, columns
+from latentgen import analyses, columns, grid
 from latentgen.columns import Column, Table
+from latentgen.figure import Figure
+from latentgen.figures import catalogue
 from latentgen.grid import configuration
 from latentgen.keys import Key
 
 ROOT = Path(__file__).parents[1]
 SCHEMA = "workflow/schemas/config.schema.yaml"
 
-_PART = re.compile(r"(<!-- ([a-z0-9_. ]+) -->\n)(.*?)(<!-- end -->\n)", re.DOTALL)
+_PART = re.compile(r"(<!-- ([a-z0-9_. ]+) -->\n)(.*?)((?:\.\. )?<!-- end -->\n)", re.DOTALL)
 _ROW = "| {} |\n"
+#: Configurations that are named beside a figure.
+_MOST = 3
 
 
 def parts() -> dict[str, str]:
@@ -41,6 +46,41 @@ def parts() -> dict[str, str]:
         ("key", "default", "meaning"),
         ((f"`{analysis.name}`", _default_of(analysis), analysis.about) for analysis in _keys_of_entry()),
     )
+    found["all figures"] = _rows(("figure", "title", "needs", "drawn by"), map(_figure, catalogue.FIGURES.values()))
+    found["captions"] = "\n".join(map(_caption, catalogue.FIGURES.values()))
+    found["figures of the report"] = "".join(
+        f"- **{figure.heading}.** {figure.caption.shown[0].partition('. ')[0].removesuffix('.')}.\n"
+        for figure in catalogue.FIGURES.values()
+    )
+    return found
+
+
+def _figure(figure: Figure) -> tuple[str, ...]:
+    drawn_by = [path for path, names in drawn().items() if figure.name in names]
+    if "config.yaml" in drawn_by:
+        drawn_by = ["the default grid"]
+    elif len(drawn_by) > _MOST:
+        drawn_by = [*drawn_by[: _MOST - 1], f"{len(drawn_by) - _MOST + 1} more"]
+    link = f"[`{figure.name}`](#{_anchor(figure.heading)})"
+    return link, figure.title, figure.needs, ", ".join(f"`{name}`" if "/" in name else name for name in drawn_by)
+
+
+def _anchor(heading: str) -> str:
+    """What sites call the place of a heading."""
+    return re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+def _caption(figure: Figure) -> str:
+    return f"### {figure.heading}\n\n{figure.whole_caption.text()}"
+
+
+@functools.cache
+def drawn() -> dict[str, list[str]]:
+    """Figures that each configuration of the repository draws, by its path."""
+    found = {}
+    for path in (ROOT / "config.yaml", ROOT / "config" / "smoke.yaml", *sorted((ROOT / "config").glob("*/*.yaml"))):
+        cells = grid.load(yaml.safe_load(path.read_text()), [path]).cells
+        found[str(path.relative_to(ROOT))] = catalogue.available(cells)
     return found
 
 
@@ -120,7 +160,8 @@ def schema() -> str:
 def outdated() -> dict[Path, str]:
     """What is to be written, by file."""
     known, wanted = parts(), {ROOT / SCHEMA: schema()}
-    for path in [*sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md"]:
+    report = ROOT / "workflow" / "report" / "workflow.rst"
+    for path in [*sorted((ROOT / "docs").glob("*.md")), ROOT / "results" / "README.md", report]:
         wanted[path] = written(path.read_text(), known)
     return {path: text for path, text in wanted.items() if not path.exists() or path.read_text() != text}
 

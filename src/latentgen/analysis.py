@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from latentgen import keys
 from latentgen.columns import Table
-from latentgen.figure import Figure
 from latentgen.keys import Key
 
 if TYPE_CHECKING:
@@ -117,7 +116,6 @@ class Analysis:
     told : names of params that its rule has besides
     rule : name of its rule, where that is another
     cost : for the estimate
-    figures : drawn from its table
     """
 
     name: str
@@ -140,7 +138,6 @@ class Analysis:
     told: tuple[str, ...] = ()
     rule: str = ""
     cost: Cost = Cost()
-    figures: tuple[Figure, ...] = ()
 
     @property
     def key(self) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from latentgen import analyses, datasets, incomplete, versions
 from latentgen.analysis import INTERVENTIONS, Analysis
+from latentgen.caption import restructured
 from latentgen.figures import catalogue
 from latentgen.grid import Cell, Grid, Run, parts, present
 from latentgen.grid.asked import asked
@@ -197,10 +198,9 @@ class Plan:
         return self.gathered.models if catalogue.FIGURES[wildcards.figure].compares_models else {}
 
     def caption(self, wildcards: Any, output: Any) -> str:
-        return catalogue.FIGURES[wildcards.figure].caption
-
-    def counterpart(self, wildcards: Any, output: Any) -> str:
-        return " of ".join(catalogue.FIGURES[wildcards.figure].counterpart or ())
+        """The caption that was written with the figure, for the report; empty before that."""
+        written = Path(output.md)
+        return restructured(written.read_text(encoding="utf-8")) if written.exists() else ""
 
     def labels_of_figure(self, wildcards: Any) -> dict[str, str]:
         return {"figure": wildcards.figure, "shows": catalogue.FIGURES[wildcards.figure].title}

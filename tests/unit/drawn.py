@@ -1,7 +1,13 @@
 """Reading what a figure shows, and what it should show."""
 
+import re
+
 import numpy as np
+from matplotlib.text import Annotation
 from scipy import stats
+
+from latentgen import figures
+from latentgen.figures.page import style
 
 
 def chosen(frame, **columns):
@@ -31,15 +37,72 @@ def stated(table, epoch, **columns):
     return tuple(rows[["mean", "low", "high"]].to_numpy()[0])
 
 
-def footer(fig):
-    return " ".join(text.get_text() for text in fig.texts).replace("\xa0", " ")
+class Sheet:
+    """All pages of a figure, as a reader sees them: panels with letters, legends, the caption."""
+
+    def __init__(self, drawing):
+        self.drawing, self.pages, self.table = drawing, drawing.pages, drawing.table
+        self.caption = drawing.markdown().replace("\xa0", " ")
+        self.axes = [ax for page in self.pages for ax in page.axes if ax.get_title(loc="left")]
+
+    def findobj(self, match):
+        return [found for page in self.pages for found in page.findobj(match)]
 
 
-def panel(fig, level, row=0):
-    """Panel of a level in the given row of panels, for figures whose columns are titled at their top."""
-    top = next(ax for ax in fig.axes if ax.get_title() == f"corruption {level:g}")
-    column = [ax for ax in fig.axes if abs(ax.get_position().x0 - top.get_position().x0) < 1e-6]
-    return sorted(column, key=lambda ax: -ax.get_position().y0)[row]
+def draw(name, results, **chosen):
+    """(sheet, table) of a figure; ``chosen`` : what `latentgen.figures.draw` takes besides."""
+    sheet = Sheet(figures.draw(name, results, **chosen))
+    return sheet, sheet.table
+
+
+def laid_out(page):
+    """The page with its panels in their places, as they are written."""
+    if (engine := page.get_layout_engine()) is not None:
+        with style.look():
+            engine.execute(page)
+    return page
+
+
+def title(ax):
+    """Title of a panel, without its letter."""
+    return ax.get_title(loc="left").lstrip("\n").partition("$  ")[2]
+
+
+def letter(ax):
+    return re.search(r"\\mathbf{(\w+)}", ax.get_title(loc="left"))[1]
+
+
+def heading(ax):
+    """What stands over a panel: the names of a row of panels; empty but over its first."""
+    return "\n".join(text.get_text() for text in ax.texts if _is_heading(text))
+
+
+def rows(sheet):
+    """Panels of each row of panels, from the top down."""
+    found = []
+    for page in sheet.pages:
+        panels = [ax for ax in page.axes if ax in sheet.axes]
+        starts = sorted({ax.get_subplotspec().rowspan.start for ax in panels})
+        found += [[ax for ax in panels if ax.get_subplotspec().rowspan.start == start] for start in starts]
+    return found
+
+
+def blocks(sheet):
+    """{heading: rows of panels} of each part of a figure that has a heading of its own."""
+    found, name = {}, None
+    for row in rows(sheet):
+        name = next((heading(ax) for ax in row if heading(ax)), name)
+        found.setdefault(name, []).append(row)
+    return found
+
+
+def panel(sheet, level, row=0):
+    """Panel of a level in the given row of panels, for figures whose columns are levels titled in their first row."""
+    top = next(ax for ax in sheet.axes if title(ax).splitlines()[:1] == [f"level {level:g}"])
+    column = top.get_subplotspec().colspan.start
+    page = [of_row for of_row in rows(sheet) if of_row[0].figure is top.figure]
+    place = next(k for k, of_row in enumerate(page) if top in of_row)
+    return next(ax for ax in page[place + row] if ax.get_subplotspec().colspan.start == column)
 
 
 def lines(ax):
@@ -62,25 +125,44 @@ def points(ax, **properties):
     return {x: y for line in shown for x, y in line.get_xydata()}
 
 
-def legends(fig):
-    """Title and labels of each legend."""
+def legends(sheet):
+    """(title, labels) of each legend: those beside rows of panels, then the one below each page."""
     found = []
-    for legend in fig.legends:
-        found.append((legend.get_title().get_text(), [text.get_text() for text in legend.get_texts()]))
+    for page in sheet.pages:
+        beside = [ax.get_legend() for ax in page.axes if ax.get_legend() is not None]
+        for legend in (*beside, *page.legends):
+            found.append((legend.get_title().get_text(), [text.get_text() for text in legend.get_texts()]))
     return found
 
 
-def overlaps(fig):
-    """Pairs of panels, legends and lines of text that overlap, and those that leave the page."""
-    things = [(f"panel {i}", ax.get_tightbbox()) for i, ax in enumerate(fig.axes)]
-    things += [(text.get_text(), text.get_window_extent()) for text in fig.texts]
-    things += [(f"legend {i}", legend.get_window_extent()) for i, legend in enumerate(fig.legends)]
-    page = fig.bbox
-    found = [(name, "page") for name, box in things if not (box.x0 >= 0 and box.y0 >= 0)]
-    found += [(name, "page") for name, box in things if not (box.x1 <= page.x1 and box.y1 <= page.y1)]
-    for i, (name, box) in enumerate(things):
-        for other, b in things[i + 1 :]:
-            # The extents of text lines include room for descenders; half a pixel is not an overlap.
-            if min(box.x1, b.x1) - max(box.x0, b.x0) > 0.5 and min(box.y1, b.y1) - max(box.y0, b.y0) > 0.5:
-                found.append((name, other))
+def overlaps(sheet):
+    """Pairs of panels, headings and legends that overlap on a page, and those that leave it."""
+    found = []
+    for page in sheet.pages:
+        laid_out(page)
+        things = [(letter(ax), ax.get_tightbbox(), ax) for ax in page.axes if ax in sheet.axes]
+        # A heading stands in the room that the title of its own panel leaves for it.
+        things += [
+            (text.get_text(), text.get_window_extent(), ax)
+            for ax in page.axes
+            for text in ax.texts
+            if _is_heading(text)
+        ]
+        things += [("legend", legend.get_window_extent(), page) for legend in page.legends]
+        beside = [ax.get_legend() for ax in page.axes if ax.get_legend() is not None]
+        things += [("legend of a row", legend.get_window_extent(), legend) for legend in beside]
+        # Half a pixel is not an overlap; a letter's last line may leave a page by that much.
+        box = page.bbox
+        for i, (name, a, owner) in enumerate(things):
+            if a.x0 < box.x0 - 1 or a.y0 < box.y0 - 1 or a.x1 > box.x1 + 1 or a.y1 > box.y1 + 1:
+                found.append((name, "page"))
+            for other, b, owner_of_other in things[i + 1 :]:
+                if owner is owner_of_other:
+                    continue
+                if min(a.x1, b.x1) - max(a.x0, b.x0) > 1 and min(a.y1, b.y1) - max(a.y0, b.y0) > 1:
+                    found.append((name, other))
     return found
+
+
+def _is_heading(text):
+    return isinstance(text, Annotation)

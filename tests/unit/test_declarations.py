@@ -12,7 +12,7 @@ import yaml
 from latentgen import analyses, columns, grid, keys, versions
 from latentgen.analysis import Analysis, loaded
 from latentgen.figures import catalogue
-from latentgen.figures.results import Results
+from latentgen.figures.numbers.results import Results
 from latentgen.grid import configuration
 from repository import ROOT
 
@@ -40,6 +40,7 @@ def test_documents_and_the_schema_file_are_what_make_docs_writes(write):
 
 def test_every_part_of_the_declarations_is_in_some_document(write):
     documents = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md")) + text("results", "README.md")
+    documents += text("workflow", "report", "workflow.rst")
     assert [name for name in write.parts() if f"<!-- {name} -->" not in documents] == []
 
 
@@ -67,34 +68,43 @@ def test_every_folder_of_configurations_is_in_the_documents():
 # Figures
 
 
-def numbers(page):
-    """Numbers of all figures that a text names, ranges such as "Figures 6 to 9" written out."""
-    found = set()
-    for first, last in re.findall(r"[Ff]igures? (\d+)(?: to (\d+))?", page):
-        found |= set(range(int(first), int(last or first) + 1))
-    for first, second in re.findall(r"[Ff]igures (\d+)(?:, \d+)* and (\d+)", page):
-        found |= {int(first), int(second)}
-    return found
-
-
 def test_numbers_of_figures_are_those_of_their_names_and_used_once():
     figures = list(catalogue.FIGURES.values())
-    assert [figure.number for figure in figures] == list(range(1, len(figures) + 1))
+    moved = [int(name.removeprefix("fig")) for name in catalogue.MOVED]
+    every = sorted([*(figure.number for figure in figures), *moved])
+    assert every == list(range(1, len(every) + 1))
     assert [figure.name for figure in figures] == list(catalogue.FIGURES)
 
 
+@pytest.mark.parametrize("name,home", catalogue.MOVED.items())
+def test_figures_that_moved_say_where_they_are(name, home):
+    with pytest.raises(ValueError, match=f"{name} is a row of panels of {home} now; ask for {home}"):
+        catalogue.named(name)
+    assert home in catalogue.FIGURES
+
+
 def test_the_report_and_the_documents_name_every_figure():
-    wanted = {figure.number for figure in catalogue.FIGURES.values()}
-    assert numbers(text("workflow", "report", "workflow.rst")) == wanted
-    rows = re.findall(r"^\| `fig(\d+)` \|", text("docs", "figures.md"), flags=re.MULTILINE)
-    assert list(map(int, rows)) == sorted(wanted)
+    for page in (text("workflow", "report", "workflow.rst"), text("docs", "figures.md")):
+        named = re.findall(r"^(?:- \*\*|### )Figure (\d+)\. ", page, flags=re.MULTILINE)
+        assert list(map(int, named)) == [figure.number for figure in catalogue.FIGURES.values()]
+
+
+@pytest.mark.parametrize("figure", catalogue.FIGURES.values(), ids=lambda figure: figure.name)
+def test_captions_say_what_was_scored_and_what_was_chosen(figure):
+    caption = figure.caption
+    assert caption.shown and caption.scored and figure.needs and figure.title
+    # A choice on test data is called so, and what is called so is said to be chosen.
+    assert ("oracle" in " ".join(caption.chosen).lower()) == bool(caption.chosen)
+    assert figure.marks or figure.name in ("fig10", "fig15", "fig18", "fig19", "fig20", "fig21", "fig26")
+    for sentence in (*caption.shown, *caption.scored, *caption.chosen, *caption.caveats):
+        assert sentence.endswith(".") and "  " not in sentence
 
 
 @pytest.mark.parametrize("figure", catalogue.FIGURES.values(), ids=lambda figure: figure.name)
 def test_figures_are_of_tables_columns_and_analyses_that_are_there(figure):
     assert set(figure.tables) | set(figure.also) | set(figure.rows) <= set(analyses.TABLES)
     assert set(figure.analyses) <= set(analyses.NAMED)
-    assert importlib.util.find_spec(figure.module)
+    assert callable(loaded(figure.draw))
     for name, filters in figure.rows.items():
         table = analyses.TABLES[name]
         named = {column for conditions in filters for column, _, _ in conditions}
@@ -103,6 +113,15 @@ def test_figures_are_of_tables_columns_and_analyses_that_are_there(figure):
         for column, _, value in (condition for conditions in filters for condition in conditions):
             known = table.values.get(column)
             assert known is None or set(value if isinstance(value, list) else [value]) <= set(known)
+
+
+def test_a_module_of_a_subject_hides_no_name_of_its_declarations():
+    """Importing a module sets its name in the package, in place of what the package had imported under it."""
+    for figure in catalogue.FIGURES.values():
+        loaded(figure.draw)
+    settings = {"probes": {}, "interventions": {}, "geometry": {"layers": "last", "simulated": None}}
+    for figure in catalogue.FIGURES.values():
+        assert figure.of_entry(settings) in (True, False) and figure.of_grid([]) in (True, False)
 
 
 # Tables

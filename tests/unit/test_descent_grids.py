@@ -8,6 +8,7 @@ import yaml
 
 from latentgen import grid, models, noise
 from latentgen.figures import catalogue
+from latentgen.figures.models import sweeps
 from latentgen.models.sizes import layer_rows
 from repository import ROOT
 
@@ -60,7 +61,7 @@ def test_runs_and_the_sweep(grids, name):
     value = {"widths": lambda width: [width], "width": lambda width: width}[option]
     for width, model in zip(widths, wanted, strict=True):
         assert found.models[model] == {"factory": factory, "options": {option: value(width)}}
-    assert catalogue.sweeps(found.models) == [wanted]
+    assert sweeps(found.models) == [wanted]
 
 
 @FILES
@@ -78,7 +79,7 @@ def test_the_sweep_goes_from_fewer_weights_than_examples_to_more_than_examples_t
     sizes = {}
     for row in layer_rows(dataset, shape, classes, grids[name].models):
         sizes[row["model"]] = sizes.get(row["model"], 0) + row["parameters"]
-    ordered = [sizes[model] for model in catalogue.sweeps(grids[name].models)[0]]
+    ordered = [sizes[model] for model in sweeps(grids[name].models)[0]]
     assert ordered == sorted(ordered)
     assert ordered[0] < examples and ordered[-1] > examples * classes
     if factory == "resnet18":

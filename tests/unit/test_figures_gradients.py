@@ -12,7 +12,8 @@ from matplotlib.colors import to_hex
 from scipy import stats
 
 from latentgen import figures
-from latentgen.figures import catalogue, views
+from latentgen.figures import catalogue
+from latentgen.figures.geometry import views
 
 pytestmark = pytest.mark.slow
 
@@ -30,7 +31,7 @@ def results():
 
 @pytest.fixture(scope="module")
 def made(results):
-    return {name: figures.draw(name, results) for name in NAMES}
+    return {name: drawn.draw(name, results) for name in NAMES}
 
 
 @pytest.fixture(scope="module")
@@ -62,17 +63,21 @@ def geometric(by_run):
     return np.exp([np.mean(logs), *stats.t.interval(0.95, len(logs) - 1, np.mean(logs), stats.sem(logs))])
 
 
-def panels(fig, level):
+def panels(sheet, level):
     """{layer: its panels from the top down} of a level."""
-    found = {}
-    for top in fig.axes:
-        if top.get_title().startswith(f"corruption {level:g}\n"):
-            below = [ax for ax in fig.axes if ax.get_position().y0 <= top.get_position().y0 + 1e-6]
-            below = [ax for ax in below if abs(ax.get_position().x0 - top.get_position().x0) < 1e-6]
-            below.sort(key=lambda ax: -ax.get_position().y0)
-            end = next((k for k, ax in enumerate(below) if k and ax.get_title()), len(below))
-            found[top.get_title().split("\n")[1]] = below[:end]
-    return found
+    top, *below = drawn.blocks(sheet)[f"digits, mlp, uniform noise, level {level:g}"]
+    return {drawn.title(ax): [ax, *beneath] for ax, *beneath in zip(top, *below, strict=True)}
+
+
+def fits(sheet):
+    """Whether nothing overlaps, pages are small enough and letters large enough."""
+    sizes = [page.get_size_inches() for page in sheet.pages]
+    letters = sheet.findobj(lambda artist: hasattr(artist, "get_fontsize"))
+    return (
+        drawn.overlaps(sheet) == []
+        and all(width <= 7.0 + 1e-9 and height <= 9.0 + 1e-9 for width, height in sizes)
+        and min(text.get_fontsize() for text in letters) >= 7
+    )
 
 
 def line(ax, group, style=SOLID):
@@ -107,7 +112,7 @@ def test_a_grid_draws_what_its_cells_have_gradients_for(results, made):
     assert set(NAMES) <= set(catalogue.available([cell(False), cell(True)]))
     few = {table: getattr(results, table) for table in catalogue.tables("fig23", [cell(True)])}
     drawn_from = figures.Results.of(few, chance=results.chance)
-    pd.testing.assert_frame_equal(figures.draw("fig23", drawn_from)[1], made["fig23"][1])
+    pd.testing.assert_frame_equal(figures.draw("fig23", drawn_from).table, made["fig23"][1])
 
 
 # --- figure 23 ------------------------------------------------------------------------------------
@@ -160,8 +165,8 @@ def test_ratios_are_paired_within_runs(results, made, group, part):
 
 
 def test_figure_23_draws_the_table(results, made):
-    fig, table = made["fig23"]
-    columns = panels(fig, 0.5)
+    sheet, table = made["fig23"]
+    columns = panels(sheet, 0.5)
     assert list(columns) == LAYERS
     best = set(best_epochs(results, 0.5).values())
     for layer in ("network", "fc1", "output"):
@@ -189,16 +194,14 @@ def test_figure_23_draws_the_table(results, made):
             assert [x.get_xdata()[0] for x in drawn.lines(ax) if list(x.get_ydata()) == [0, 1]] == sorted(
                 {min(best), max(best)}
             )
-        row = drawn.chosen(points, group="permuted", part="label_centered", epoch=1).iloc[0]
-        assert both.get_title().split("\n")[-1] == f"{row['ratio']:.2f}, max {row['largest_ratio']:.2f}"
         assert set(points["first_best_epoch"]) == {min(best)} and set(points["last_best_epoch"]) == {max(best)}
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_panels_of_a_line_share_their_axis_and_hold_the_means(made, name):
-    fig, _ = made[name]
+def test_panels_of_a_row_share_their_axis_and_hold_the_means(made, name):
+    sheet, _ = made[name]
     for level in (0.0, 0.5):
-        for beside in zip(*panels(fig, level).values(), strict=True):
+        for beside in zip(*panels(sheet, level).values(), strict=True):
             assert len({ax.get_ylim() for ax in beside}) == 1
             low, high = beside[0].get_ylim()
             shown = [
@@ -208,6 +211,7 @@ def test_panels_of_a_line_share_their_axis_and_hold_the_means(made, name):
             assert [
                 any(label.get_visible() and label.get_text() for label in ax.get_yticklabels()) for ax in beside
             ] == [True] + [False] * 5
+            assert [bool(ax.get_ylabel()) for ax in beside] == [True] + [False] * 5
 
 
 # --- figure 24 ------------------------------------------------------------------------------------
@@ -236,10 +240,10 @@ def test_directions_are_means_over_data_seeds(results, made):
 
 
 def test_figure_24_draws_the_table(made):
-    fig, table = made["fig24"]
+    sheet, table = made["fig24"]
     for layer in ("network", "fc2", "output"):
         points = drawn.chosen(table, level=0.5, layer=layer)
-        groups, parts, projections = panels(fig, 0.5)[layer]
+        groups, parts, projections = panels(sheet, 0.5)[layer]
         for part, style in (("label_centered", SOLID), ("independent_centered", "--"), ("total", DOTTED)):
             wanted = of(points, metric="cosine_with_unpermuted", part=part)
             assert line(groups, "permuted", style) == pytest.approx(wanted)
@@ -254,22 +258,24 @@ def test_figure_24_draws_the_table(made):
         assert sorted(abs(ticks))[:3] == pytest.approx([0, linear, linear])
 
 
-def test_projections_are_joined_while_their_sign_stays_and_paler_where_it_is_not_known(made):
-    fig, table = made["fig24"]
-    turned = unsure = 0
+def test_projections_are_whole_lines_on_a_symmetric_axis(made):
+    sheet, table = made["fig24"]
+    turned = 0
     for layer in LAYERS:
         rows = drawn.chosen(table, level=0.5, layer=layer, metric="projection_per_root_parameter")
-        ax = panels(fig, 0.5)[layer][2]
-        joined = [found.get_ydata() for found in drawn.lines(ax) if dashes(found) and len(found.get_xdata()) > 2]
-        assert all((found[np.isfinite(found)] > 0).all() or (found[np.isfinite(found)] < 0).all() for found in joined)
+        ax = panels(sheet, 0.5)[layer][2]
+        low, high = ax.get_ylim()
+        assert low == -high and high > rows["mean"].abs().max()
         turned += sum(len(set(np.sign(part["mean"]))) > 1 for _, part in rows.groupby(["group", "part"]))
-        pale = [found for found in drawn.lines(ax) if found.get_alpha() == 0.35]
-        pale = sorted(tuple(xy) for found in pale for xy in found.get_xydata() if np.isfinite(xy[1]))
-        runs = rows[["run1", "run2", "run3"]]
-        zero = rows[(runs.min(axis=1) < 0) & (runs.max(axis=1) > 0)]
-        np.testing.assert_allclose(pale, sorted(zip(zero["epoch"], zero["mean"], strict=True)))
-        unsure += len(zero)
-    assert turned and 0 < unsure < len(LAYERS) * 24
+        # A line has no gap where its sign changes, and one more part where it is thinner.
+        joined = [found for found in drawn.lines(ax) if dashes(found) and len(found.get_xdata()) > 2]
+        assert len(joined) == 4 and not any(np.isnan(found.get_ydata()).any() for found in joined)
+        assert {found.get_alpha() for found in drawn.lines(ax)} == {None}
+        for run in ("run1", "run2", "run3"):
+            shown = [dict(found.get_xydata()) for found in drawn.runs(ax)]
+            for _, part in rows.groupby(["group", "part"]):
+                assert pytest.approx(dict(zip(part["epoch"], part[run], strict=True))) in shown
+    assert turned
 
 
 # --- both -----------------------------------------------------------------------------------------
@@ -277,44 +283,49 @@ def test_projections_are_joined_while_their_sign_stays_and_paler_where_it_is_not
 
 @pytest.mark.parametrize("name", NAMES)
 def test_they_state_what_they_show_and_nothing_overlaps(made, name):
-    fig, table = made[name]
-    text = drawn.footer(fig)
+    sheet, table = made[name]
     for phrase in (
-        *("n = 3 data seeds", "too few for an interval", "Model seeds", "oracle", "given label", "Epoch 0", "stopped"),
-        *("evaluation mode", "mislabelled", "expected to be", "at corruption 0."),
+        *("n = 3 data seeds", "thin lines: the runs, too few for an interval", "Model seeds of a data seed"),
+        *("highest test accuracy, in each run: an oracle, chosen on test data", "given label's logit", "Epoch 0"),
+        *("a run stopped", "evaluation mode", "permuted: mislabelled ones, with their given labels", "expected to be"),
+        *("Nothing is fitted or scored", "at most five are drawn, even over depth", "level 0."),
     ):
-        assert phrase in text
-    assert ("geometric" in text) == ("C classes" in text) == (name == "fig23")
-    assert drawn.overlaps(fig) == [] and fig.get_size_inches()[0] <= 7.0 + 1e-9
-    assert min(text.get_fontsize() for text in fig.findobj(match=lambda a: hasattr(a, "get_fontsize"))) >= 7
-    assert ("1/(C − 1)" in drawn.legends(fig)[0][1]) == ("selected" in drawn.legends(fig)[0][1]) == (name == "fig23")
+        assert phrase in sheet.caption
+    assert ("geometric" in sheet.caption) == ("C classes" in sheet.caption) == (name == "fig23")
+    assert ("linear between the ticks beside zero" in sheet.caption) == (name == "fig24")
+    assert ("may turn from epoch to epoch" in sheet.caption) == (name == "fig24")
+    assert fits(sheet)
+    (labels,) = [labels for _, labels in drawn.legends(sheet)]
+    assert ("1/(C − 1)" in labels) == ("selected" in labels) == ("equal norms" in labels) == (name == "fig23")
+    assert {"unpermuted", "permuted", "label-dependent part", "label-independent part", "total"} <= set(labels)
+    assert "network's best epoch (oracle)" in labels and ("zero" in labels) == (name == "fig24")
     assert list(dict.fromkeys(table["layer"])) == LAYERS
     assert table["depth"].isna().equals(table["layer"] == "network")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_without_corruption_there_is_nothing_to_compare(made, name):
-    fig, table = made[name]
+    sheet, table = made[name]
     assert set(drawn.chosen(table, level=0.0)["group"]) == {"unpermuted"}
-    assert [len(beside) for beside in panels(fig, 0.0).values()] == [2] * 6
-    assert f"No permuted{' and selected' * (name == 'fig23')} examples at corruption 0." in drawn.footer(fig)
+    assert [len(beside) for beside in panels(sheet, 0.0).values()] == [2] * 6
+    assert f"No permuted{' and selected' * (name == 'fig23')} examples at level 0." in sheet.caption
     alone = frames_gradients.results(levels=(0.0,), data_seeds=(0,), schedule=(0, 1, 10))
-    fig, table = figures.draw(name, alone)
-    assert set(table["group"]) == {"unpermuted"} and "permuted" not in drawn.legends(fig)[0][1]
-    assert "expected" not in drawn.footer(fig) and drawn.overlaps(fig) == []
+    sheet, table = drawn.draw(name, alone)
+    assert set(table["group"]) == {"unpermuted"} and "permuted" not in drawn.legends(sheet)[0][1]
+    assert "expected" not in sheet.caption and fits(sheet)
     assert pa.null() not in pa.Table.from_pandas(table, preserve_index=False).schema.types
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_data_seed_has_no_interval_and_no_expectation_where_classes_are_unknown(one, name):
-    fig, table = figures.draw(name, one.replaced(chance={}))
-    text = drawn.footer(fig)
+    sheet, table = drawn.draw(name, one.replaced(chance={}))
+    text = sheet.caption
     assert "One data seed (n = 1): no interval." in text and "stopped" not in text and "C classes" not in text
     assert table[["low", "high"]].isna().all(axis=None) and not table["carried"].any()
-    assert "1/(C − 1)" not in drawn.legends(fig)[0][1]
+    assert "1/(C − 1)" not in drawn.legends(sheet)[0][1]
     if name == "fig23":
         assert table["expected_ratio"].isna().all()
-    assert not any(found.get_alpha() == 0.35 for ax in fig.axes for found in drawn.lines(ax))
+    assert not any(drawn.runs(ax) for ax in sheet.axes)
     arrow = pa.Table.from_pandas(table, preserve_index=False)
     types = {"level": "double", "depth": "int64", "epoch": "int64", "n": "int64", "carried": "bool", "low": "double"}
     assert pa.null() not in arrow.schema.types
@@ -325,15 +336,19 @@ def test_one_data_seed_has_no_interval_and_no_expectation_where_classes_are_unkn
 def test_many_layers_and_grid_points_find_their_place(name):
     pairs = [("tiny-imagenet", "vgg16"), ("digits", "cnn")]
     options = {"levels": (0.2, 0.6), "data_seeds": range(2), "schedule": (0, 1, 10, 100, 1000), "early": False}
-    fig, table = figures.draw(name, frames_gradients.results(pairs, noises=("exclude_true",), **options))
+    sheet, table = drawn.draw(name, frames_gradients.results(pairs, noises=("exclude_true",), **options))
     vgg = ["network", "conv1_1", "conv2_2", "pool3", "conv5_1", "output"]
     cnn = ["network", "flat", "fc1", "fc2", "output"]
-    titles = [tuple(ax.get_title().split("\n")[:2]) for ax in fig.axes if ax.get_title()]
-    assert titles == [
-        (f"corruption {level}", layer) for layers in (vgg, cnn) for level in (0.2, 0.6) for layer in layers
+    shown = [(block, [drawn.title(ax) for ax in rows[0]]) for block, rows in drawn.blocks(sheet).items()]
+    assert shown == [
+        (f"{pair}, exclude_true noise, level {level}", layers)
+        for pair, layers in (("tiny-imagenet, vgg16", vgg), ("digits, cnn", cnn))
+        for level in (0.2, 0.6)
     ]
     assert list(table["model"].unique()) == ["vgg16", "cnn"]
-    assert drawn.overlaps(fig) == []
+    # A grid point stays on one page.
+    assert len(sheet.pages) == 2 and {len(page.axes) for page in sheet.pages} == {36, 30}
+    assert fits(sheet)
 
 
 def test_zero_and_undefined_values_are_not_averaged_away(results):
@@ -344,18 +359,19 @@ def test_zero_and_undefined_values_are_not_averaged_away(results):
     table.loc[zero, "value"], table.loc[null, "value"] = 0.0, np.nan
     spoilt = results.replaced(gradients=table)
     for name, metric in (("fig23", NORM), ("fig24", "cosine_with_unpermuted")):
-        fig, drawn_table = figures.draw(name, spoilt)
+        sheet, drawn_table = drawn.draw(name, spoilt)
         shown = drawn.chosen(drawn_table, level=0.5, layer="fc1", group="permuted", part="total", metric=metric)
         assert set(shown["epoch"]) == {0, 4, 10, 30, 60}
-        assert "Zero or undefined, so not drawn with their means: 1 of " in drawn.footer(fig)
+        assert "Zero or undefined, so not drawn with their means: 1 of " in sheet.caption
 
 
 def test_a_network_that_is_best_untrained_has_no_largest_ratio(one):
     history = one.history.assign(value=one.history["value"].where(one.history["epoch"] > 0, 1.0))
-    fig, table = figures.draw("fig23", one.replaced(history=history))
+    sheet, table = drawn.draw("fig23", one.replaced(history=history))
     assert table["largest_ratio"].isna().all() and table["last_best_epoch"].eq(0).all()
-    row = drawn.chosen(table, layer="fc1", group="permuted", part="label_centered", epoch=1)
-    assert panels(fig, 0.5)["fc1"][0].get_title().split("\n")[-1] == f"{row['ratio'].item():.2f}"
+    rows = drawn.chosen(table, layer="fc1", group="permuted", part="label_centered")
+    wanted = dict(zip(rows["epoch"], rows["ratio"], strict=True))
+    assert line(panels(sheet, 0.5)["fc1"][2], "permuted") == pytest.approx(wanted) and len(wanted) == 4
 
 
 @pytest.mark.parametrize(
@@ -377,3 +393,61 @@ def test_what_is_missing_is_named(one, name, metric):
             figures.draw(name, one.replaced(gradients=lacking))
     with pytest.raises(ValueError, match="history table holds no test accuracy"):
         figures.draw(name, one.replaced(history=one.history.iloc[:0]))
+
+
+# --- what a reader chooses ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_chooses_layers_and_levels(results, made, name):
+    sheet, table = drawn.draw(name, results, layers=["fc4", "network"], levels=[0.5])
+    whole = made[name][1]
+    wanted = whole[whole["layer"].isin(["fc4", "network"]) & (whole["level"] == 0.5)]
+    pd.testing.assert_frame_equal(table, wanted.reset_index(drop=True))
+    (block,) = drawn.blocks(sheet).values()
+    assert [[drawn.title(ax) for ax in row] for row in block] == [["network", "fc4"], ["", ""], ["", ""]]
+    # What is left out is not spoken of.
+    assert "level 0." not in sheet.caption and "level 0." in made[name][0].caption
+    before = panels(made[name][0], 0.5)
+    for layer, shown in panels(sheet, 0.5).items():
+        for ax, same in zip(shown, before[layer], strict=True):
+            for group in ("unpermuted", "permuted"):
+                for style in (SOLID, "--", DOTTED):
+                    assert line(ax, group, style) == line(same, group, style)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_sees_layers_that_are_not_drawn_by_default(name):
+    deep = frames_gradients.results(
+        [("cifar10", "vgg16")], levels=(0.5,), data_seeds=(0,), schedule=(0, 1, 10), early=False
+    )
+    sheet, table = drawn.draw(name, deep, layers=["conv3_2"])
+    assert set(table["layer"]) == {"conv3_2"} and {drawn.title(row[0]) for row in drawn.rows(sheet)} == {"conv3_2", ""}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_reader_colours_one_group(results, made, name):
+    def colours(sheet):
+        return [[to_hex(found.get_color()) for found in (*drawn.lines(ax), *drawn.runs(ax))] for ax in sheet.axes]
+
+    sheet, table = drawn.draw(name, results, colours={"permuted": "red"})
+    pd.testing.assert_frame_equal(table, made[name][1])
+    own = to_hex(views.LOOKS["permuted"]["color"])
+    before, after = colours(made[name][0]), colours(sheet)
+    assert after == [["#ff0000" if colour == own else colour for colour in of_panel] for of_panel in before]
+    assert before != after
+    (legend,) = sheet.pages[0].legends
+    shown = dict(zip([text.get_text() for text in legend.get_texts()], legend.get_lines(), strict=True))
+    assert to_hex(shown["permuted"].get_color()) == "#ff0000"
+    assert to_hex(shown["unpermuted"].get_color()) == to_hex(views.LOOKS["unpermuted"]["color"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_a_reader_cannot_choose_is_named(one, name):
+    for chosen, message in (
+        ({"layers": ["fc9"]}, "no layer 'fc9'; there are fc1, fc2, fc3, fc4, network, output"),
+        ({"levels": [0.3]}, "no level 0.3; there are 0.5"),
+        ({"colours": {"restored": "red"}}, "no line 'restored'; there are permuted, selected, unpermuted"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            figures.draw(name, one, **chosen)

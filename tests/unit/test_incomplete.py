@@ -9,7 +9,8 @@ import yaml
 from matplotlib.image import imread
 
 from latentgen import figures, grid, incomplete, tables
-from latentgen.figures import style
+from latentgen.caption import Caption
+from latentgen.figures.page import Drawing, Panel, Row, compose, style
 from repository import ROOT
 
 SMOKE = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text())
@@ -146,20 +147,40 @@ def test_what_is_missing_in_words(runs, sentence, heading):
     assert incomplete.heading(runs, 12) == heading
 
 
-def test_a_note_is_added_below_a_figure_and_changes_nothing_above(tmp_path):
-    def page():
-        fig = style.blank(4.0, 1.0)
-        fig.add_axes((0.2, 0.2, 0.7, 0.7)).plot([0, 1])
-        return fig
+def test_a_note_stands_over_each_page_and_first_in_the_caption(tmp_path):
+    note = "PARTIAL RESULTS: 2 of 12 runs are missing: " + ", ".join(["a/b/c"] * 30) + "."
+    caption = Caption(shown=("A line.",), caveats=("It is straight.",))
 
-    table = pd.DataFrame({"value": [1.0]})
-    figures.save(page(), table, tmp_path / "plain")
-    figures.save(page(), table, tmp_path / "noted", "PARTIAL RESULTS: 2 of 12 runs are missing: " + "a/b/c, " * 30)
-    plain, noted = (imread(tmp_path / f"{name}.png") for name in ("plain", "noted"))
-    assert plain.shape[:2] == (200, 800) and noted.shape[1] == 800 and noted.shape[0] > 260
-    assert np.array_equal(noted[:198], plain[:198])
-    red = (noted[..., 0] > 0.5) & (noted[..., 1] < 0.3)
-    rows, columns = np.nonzero(red)
-    assert rows.min() >= 200 and rows.max() < len(noted) - 2 and columns.max() < 798 and columns.min() > 2
-    for suffix in ("pdf", "svg", "parquet", "csv"):
+    def save(name, *note):
+        rows = [Row([Panel(lambda ax: ax.plot([0, 1]), "level 0", "epoch")], 5.0, "value", "a heading") for _ in "ab"]
+        with style.look():
+            drawing = Drawing(compose(rows), pd.DataFrame({"value": [1.0]}), caption, "Figure 0. A line")
+        figures.save(drawing, tmp_path / name, *note)
+        return drawing.pages, 255 * imread(tmp_path / f"{name}.png")[..., :3], (tmp_path / f"{name}.md").read_text()
+
+    pages, plain, text = save("plain")
+    noted_pages, noted, noted_text = save("noted", note)
+    assert [ax.get_title(loc="left") for page in pages for ax in page.axes] == [
+        "\n$\\mathbf{a}$  level 0",
+        "\n$\\mathbf{b}$  level 0",
+    ]
+    assert noted_text == text.replace("A line.\n", f"**{note}**\n\nA line.\n") and text.count("A line.\n") == 1
+    assert noted.shape == plain.shape and (tmp_path / "noted.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()
+    red, none = (np.abs(picture - (160, 0, 0)).max(axis=-1) < 60 for picture in (noted, plain))
+    assert not none.any()
+    top = 0
+    for page in noted_pages:
+        (found,) = (text for text in page.texts if "PARTIAL" in text.get_text())
+        assert found.get_text().split() == note.split() and found.get_text().count("\n") > 1
+        assert found.get_fontsize() >= 7
+        extent, box = found.get_window_extent(), page.bbox
+        assert box.x0 <= extent.x0 and extent.x1 <= box.x1 and extent.y1 <= box.y1
+        assert all(extent.y0 > ax.get_tightbbox().y1 for ax in page.axes)
+        # So it is in the picture, which has another resolution, too.
+        height = round(200 * page.get_figheight())
+        rows, columns = np.nonzero(red[top : top + height])
+        assert rows.min() > 2 and rows.max() < height * (1 - extent.y0 / box.height)
+        assert columns.min() > 2 and columns.max() < red.shape[1] - 2
+        top += height
+    for suffix in ("pdf", "svg", "parquet"):
         assert (tmp_path / f"noted.{suffix}").stat().st_size > 0

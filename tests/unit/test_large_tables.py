@@ -14,9 +14,9 @@ import pytest
 from latentgen import figures, rowgroups, summary, tables
 from latentgen.analyses import TABLES
 from latentgen.digests import Damaged
-from latentgen.figures import averages, reading
-from latentgen.figures.catalogue import FIGURES
-from latentgen.figures.results import UNUSED, Results
+from latentgen.figures import FIGURES
+from latentgen.figures.numbers import averages, reading
+from latentgen.figures.numbers.results import UNUSED, Results
 from latentgen.summary import GRID_POINT, portions
 
 pytestmark = pytest.mark.slow
@@ -213,13 +213,13 @@ def files(results, tmp_path_factory):
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", ["fig1", "fig3", "fig6", "fig7", "fig8", "fig9", "fig10", "fig12"])
+@pytest.mark.parametrize("name", ["fig1", "fig3", "fig6", "fig9", "fig10", "fig12"])
 def test_what_figures_do_not_read_makes_no_difference(results, files, monkeypatch, name):
     monkeypatch.setattr(portions, "ENOUGH", 1)
     read = reading.results(name, files, settings=results.settings, chance=results.chance)
     assert set(read.probes["metric"]) == set(read.history["metric"]) == {"accuracy"}
     assert len(read.probes) < len(results.probes) and not set(read.probes) & set(UNUSED)
-    drawn, whole = figures.draw(name, read)[1], figures.draw(name, results)[1]
+    drawn, whole = figures.draw(name, read).table, figures.draw(name, results).table
     pd.testing.assert_frame_equal(drawn, whole, check_exact=True)
 
 
@@ -233,7 +233,7 @@ def test_what_figures_do_not_read_makes_no_difference(results, files, monkeypatc
 )
 def test_rows_of_analyses_that_figures_do_not_show_are_not_read(make, name, tmp_path):
     whole = make(schedule=(0, 1, 5, 40), data_seeds=range(2), levels=(0.6,))
-    there = [*FIGURES[name].tables, *(["transfer"] if name == "fig22" else [])]
+    there = [*FIGURES[name].tables, *FIGURES[name].also]
     paths = {table: tmp_path / f"{table}.parquet" for table in there}
     for table, path in paths.items():
         frame = getattr(whole, table)
@@ -242,7 +242,7 @@ def test_rows_of_analyses_that_figures_do_not_show_are_not_read(make, name, tmp_
     read = reading.results(name, paths.values(), settings=whole.settings, chance=whole.chance)
     own = FIGURES[name].tables[0]
     assert len(getattr(read, own)) < pq.read_metadata(paths[own]).num_rows
-    drawn, drawn_whole = figures.draw(name, read)[1], figures.draw(name, whole)[1]
+    drawn, drawn_whole = figures.draw(name, read).table, figures.draw(name, whole).table
     pd.testing.assert_frame_equal(drawn, drawn_whole, check_exact=True)
 
 
@@ -250,7 +250,7 @@ def test_the_headline_of_files_is_that_of_their_tables(results, headline, files,
     monkeypatch.setattr(portions, "ENOUGH", 1)
     read = reading.results("fig15", files, settings=results.settings, chance=results.chance)
     pd.testing.assert_frame_equal(read.headline, headline, check_exact=True)
-    drawn, whole = figures.draw("fig15", read)[1], figures.draw("fig15", results)[1]
+    drawn, whole = figures.draw("fig15", read).table, figures.draw("fig15", results).table
     pd.testing.assert_frame_equal(drawn, whole, check_exact=True)
 
 

@@ -10,7 +10,7 @@ from rows import curve, probe_rows
 
 from latentgen import figures, tables
 from latentgen.analyses import TABLES
-from latentgen.figures import reading
+from latentgen.figures.numbers import reading
 from latentgen.summary import RUN, distinct
 
 
@@ -76,5 +76,5 @@ def test_figures_and_headline_count_a_copy_once_and_say_so(files, caplog):
     final = table[(table["quantity"] == "model_final")].iloc[0]
     np.testing.assert_allclose(final[["mean", "run1", "run2", "run3"]].astype(float), [0.55, 0.5, 0.55, 0.6])
     assert "digits/mlp/uniform-0.6: data1-model0 had the same losses" in caplog.text
-    shown = figures.draw("fig1", reading.results("fig1", files))[1]
+    shown = figures.draw("fig1", reading.results("fig1", files)).table
     assert set(shown["n"]) == {3}

@@ -53,8 +53,8 @@ ANALYSES = {
 @pytest.mark.parametrize(
     ("script", "jobs"),
     [
-        ("analyse", {**ANALYSES, "gather": 8, "headline": 1, "draw_figure": 24}),
-        ("draw_figure", {"draw_figure": 25}),
+        ("analyse", {**ANALYSES, "gather": 8, "headline": 1, "draw_figure": 22}),
+        ("draw_figure", {"draw_figure": 23}),
     ],
 )
 def test_a_younger_script_reruns_its_own_rule_and_what_comes_after(smoke, checkout, script, jobs, how):

@@ -130,6 +130,8 @@ def test_the_outer_report_shows_its_figures_with_their_captions(outer):
     call(folder, OUTER, {"memorisation": DIGITS}, "--report", "report.html", "memorisation/results/figures/fig1.pdf")
     text = (folder / "report.html").read_text()
     assert "memorisation/results/figures/fig1.png" in text and "headline.csv" not in text
+    caption = (folder / "memorisation/results/figures/fig1.md").read_text()
+    assert "**n and intervals.** One data seed" in caption and "<strong>n and intervals.</strong> One data" in text
 
 
 def test_two_grids_in_one_workflow_are_kept_apart(tmp_path):

@@ -29,5 +29,5 @@ def test_the_index_plans_every_published_run_within_a_minute_of_a_processor(tmp_
     assert jobs["fit_probes"] == 7 * (18 * 4 + 3) * 5 + 15 * 5 * 10 + 72 * 2 * 5
     assert jobs["transfer"] == 7 * 18 * 5 + 15 * 10
     assert jobs["edit"] == (6 * 3 + 1) * 15 and jobs["relabel"] == 7 * 15  # not at level 1, not for resnet18
-    assert jobs["draw_figure"] == 15
+    assert jobs["draw_figure"] == 13
     assert seconds < PATIENCE

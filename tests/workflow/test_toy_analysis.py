@@ -1,4 +1,5 @@
-"""An analysis is added by one package, its place in the list, one rule file and its include; all else follows."""
+"""An analysis is added by one package, its place in the list, one rule file and its include; a figure by one package
+and its place in the list. All else follows."""
 
 import os
 import shutil
@@ -25,7 +26,6 @@ VERSION = 1
 
 from latentgen.analysis import Analysis
 from latentgen.columns import DEPTH, EPOCH, INPUTS, INTEGER, TEXT, VALUE, Column, Table
-from latentgen.figure import Figure
 from latentgen.keys import LAYERS, Key
 
 DEAD_UNITS = Analysis(
@@ -49,16 +49,6 @@ DEAD_UNITS = Analysis(
     keys=(Key("layers", "all", "layers that are counted: `all`, `last` or a list of names", LAYERS),),
     kept=True,
     packages=("dead_units", "activations", "models"),
-    figures=(
-        Figure(
-            27,
-            "Dead units",
-            "**Dead units** of each layer.",
-            "latentgen.dead_units.figure",
-            tables=("dead_units",),
-            analyses=("dead_units",),
-        ),
-    ),
 )
 ''',
     "rows.py": '''
@@ -102,17 +92,41 @@ def _compute(cell, settings, missing):
 
 dead_units_block = partial(blocks.rows, DEAD_UNITS, _pieces, _compute)
 ''',
-    "figure.py": '''
-"""Dead units at the last epoch."""
+}
+FIGURE = {
+    "__init__.py": '''
+"""Figures of dead units."""
 
-from matplotlib.figure import Figure
+from latentgen.caption import Caption
+from latentgen.figure import Figure
+
+FIGURES = (
+    Figure(
+        27,
+        "Dead units",
+        Caption(shown=("Share of the units of each layer that are zero on every test example.",)),
+        "latentgen.figures.dead_units.bars:draw",
+        tables=("dead_units",),
+        analyses=("dead_units",),
+        marks=None,
+        needs="`dead_units`",
+    ),
+)
+''',
+    "bars.py": '''
+"""Figure 27: dead units over the epochs."""
+
+from latentgen.figures.page import Drawing, Panel, Row, compose, facets
 
 
-def draw(name, results):
-    table = results.dead_units.groupby(["layer", "epoch"], sort=False)["value"].mean().reset_index()
-    fig = Figure(figsize=(4, 3))
-    fig.subplots().bar(table["layer"], table["value"])
-    return fig, table
+def draw(results, reader):
+    rows = reader.rows(results.dead_units, "layer")
+    table = rows.groupby([*facets.GRID_POINT, "layer", "epoch"], sort=False)["value"].mean().reset_index()
+    panels = [
+        Panel(lambda ax, part=part: ax.plot(part["epoch"], part["value"], marker="o"), layer, "epoch")
+        for layer, part in table.groupby("layer", sort=False)
+    ]
+    return Drawing(compose([Row(panels, 1.0, "dead units", "digits")]), table)
 ''',
 }
 RULE = '''"""Dead units on all layers of a block of checkpoints."""
@@ -165,6 +179,15 @@ def copy(tmp_path_factory):
     package.mkdir()
     for name, text in PACKAGE.items():
         (package / name).write_text(text.lstrip())
+    figure = folder / "src" / "latentgen" / "figures" / "dead_units"
+    figure.mkdir()
+    for name, text in FIGURE.items():
+        (figure / name).write_text(text.lstrip())
+    subjects = folder / "src" / "latentgen" / "figures" / "catalogue.py"
+    changed(subjects, "gradients, embeddings)", "gradients, embeddings, dead_units)")
+    changed(
+        subjects, "from latentgen.figures import embeddings,", "from latentgen.figures import dead_units, embeddings,"
+    )
     (folder / "workflow" / "rules" / "dead_units.smk").write_text(RULE)
     changed(
         folder / "Snakefile",
@@ -218,6 +241,9 @@ def test_documents_are_written_from_the_declaration(copy):
     assert "| `dead_units` | none | units that are zero" in page.read_text()
     assert "| `dead_units/{block}.parquet` | units that" in (copy / "results" / "README.md").read_text()
     assert "dead_units:" in (copy / "workflow" / "schemas" / "config.schema.yaml").read_text()
+    figures = (copy / "docs" / "figures.md").read_text()
+    assert "| Dead units | `dead_units` |" in figures and "### Figure 27. Dead units\n\nShare of the units" in figures
+    assert "- **Figure 27. Dead units.** Share of" in (copy / "workflow" / "report" / "workflow.rst").read_text()
 
 
 def test_it_has_a_table_a_figure_and_an_estimate(copy):
@@ -229,6 +255,8 @@ def test_it_has_a_table_a_figure_and_an_estimate(copy):
     assert rows["value"].between(0, 1).all() and rows["value"].max() > 0  # some pixels of the digits are always blank
     drawn = tables.read(copy / "results" / "figures" / "fig27.parquet")
     assert len(drawn) == 12
+    caption = (copy / "results" / "figures" / "fig27.md").read_text()
+    assert caption.startswith("# Figure 27. Dead units\n\nShare of the units of each layer")
     (line,) = [line for line in (copy / "results" / "estimate.txt").read_text().splitlines() if "dead_units" in line]
     assert line.split()[1] == "1" and line.endswith("measured")
     # Rows that are known are kept: nothing is computed again.

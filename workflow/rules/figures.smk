@@ -1,4 +1,4 @@
-"""Figures over the whole grid, each with the table behind it."""
+"""Figures over the whole grid, each with the table behind it and its caption."""
 
 
 rule draw_figure:
@@ -16,10 +16,11 @@ rule draw_figure:
         svg="results/figures/{figure}.svg",
         parquet="results/figures/{figure}.parquet",
         csv="results/figures/{figure}.csv",
+        md="results/figures/{figure}.md",
     log:
         "results/logs/figures/{figure}.log",
     wildcard_constraints:
-        figure="|".join(catalogue.FIGURES),
+        figure="|".join([*catalogue.FIGURES, *catalogue.MOVED]),
     conda:
         "../../envs/latentgen.yaml"
     resources:
@@ -28,9 +29,7 @@ rule draw_figure:
     params:
         settings=PLAN.settings_of_figure,
         models=PLAN.models_of_figure,
-        missing=PLAN.missing_runs,
         caption=PLAN.caption,
-        counterpart=PLAN.counterpart,
         version=figures.VERSION,
     script:
         "../scripts/draw_figure.py"

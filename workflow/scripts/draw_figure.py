@@ -6,7 +6,7 @@ from pathlib import Path
 os.environ["MPLBACKEND"] = "agg"  # a notebook's own would fail here, or open windows
 
 from latentgen import datasets, figures, incomplete
-from latentgen.figures import reading
+from latentgen.figures.numbers import reading
 from latentgen.progress import logged
 
 with logged(snakemake.log[0]):
@@ -15,6 +15,6 @@ with logged(snakemake.log[0]):
     chance = {folder.name: 1 / datasets.load(folder, verify=False).n_classes for folder in folders}
     declared = {"settings": snakemake.params.settings, "models": snakemake.params.models}
     results = reading.results(snakemake.wildcards.figure, snakemake.input.tables, **declared, chance=chance)
-    figure, table = figures.draw(snakemake.wildcards.figure, results)
+    drawing = figures.draw(snakemake.wildcards.figure, results)
     note = incomplete.sentence(*incomplete.missing(snakemake.input.tables))
-    figures.save(figure, table, Path(snakemake.output.pdf).with_suffix(""), note)
+    figures.save(drawing, Path(snakemake.output.pdf).with_suffix(""), note)

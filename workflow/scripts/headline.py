@@ -1,7 +1,7 @@
 """State the phenomenon in numbers."""
 
 from latentgen import incomplete, summary
-from latentgen.figures import reading
+from latentgen.figures.numbers import reading
 from latentgen.files import atomic
 from latentgen.progress import logged
 

@@ -6,9 +6,7 @@ from typing import Any
 from latentgen.activations import OUTPUT
 from latentgen.analysis import Analysis, Cost
 from latentgen.columns import DEPTH, FLOAT, INTEGER, TEXT, Column, Table
-from latentgen.figure import Figure
 from latentgen.keys import NAME, Key, several
-from latentgen.papers import STEPHENSON
 
 METHODS = ("umap", "pca", "tsne")
 
@@ -92,16 +90,4 @@ EMBEDDINGS = Analysis(
     errors=_errors,
     layers=lambda settings: {"layers": settings["layers"]},
     cost=Cost(_units),
-    figures=(
-        Figure(
-            26,
-            "Embeddings",
-            "**Embeddings of training examples** at several epochs: the same points coloured by the given labels of "
-            "correctly labelled examples, and by the given and the true labels of mislabelled ones.",
-            "latentgen.figures.embeddings",
-            tables=("embeddings", "history"),
-            analyses=("embeddings",),
-            counterpart=("the two-dimensional embeddings", STEPHENSON),
-        ),
-    ),
 )

@@ -1,59 +1,77 @@
 """Figures drawn from the tidy tables; the numbers behind each are returned with it and saved beside it.
 
-A figure is declared by the analysis that it shows (`latentgen.figure`), and drawn by a function ``draw(name, results)``
-of a module that is loaded on first use, because these modules import Matplotlib and seaborn.
+A figure is declared in the package of its subject (`latentgen.figure`) and drawn by the function that it names there.
+Its module is loaded on first use, because such modules import Matplotlib and seaborn. All are drawn with
+`latentgen.figures.page`.
 """
 
-import importlib
 import os
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from latentgen import lazy
+from latentgen.analysis import loaded
+from latentgen.figures import catalogue
 from latentgen.figures.catalogue import FIGURES
 
 if TYPE_CHECKING:
-    import pandas as pd
-    from matplotlib.figure import Figure
-
-    from latentgen.figures.results import Results
+    from latentgen.figures.numbers.results import Results
+    from latentgen.figures.page.drawing import Drawing
 
 #: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
-VERSION = 6
+VERSION = 7
 
 __all__ = ["FIGURES", "Results", "draw", "save"]
 
-__getattr__, __dir__ = lazy.names(__name__, {"Results": "results"})
+__getattr__, __dir__ = lazy.names(__name__, {"Results": "numbers.results"})
 
 
-def draw(name: str, results: "Results") -> tuple["Figure", "pd.DataFrame"]:
+def draw(
+    name: str,
+    results: "Results",
+    *,
+    layers: Collection[str] | None = None,
+    levels: Collection[float] | None = None,
+    colours: Mapping[str, str] | None = None,
+) -> "Drawing":
     """Draw the figure ``name``, a key of `FIGURES`; docs/figures.md says what each shows.
+
+    Parameters
+    ----------
+    results : what it is drawn from
+    layers, levels : those that are drawn; by default all. A layer keeps its colour whatever is left out.
+    colours : colours of lines in place of their own, by the layer, view or label in a legend: ``{"fc1": "red"}``
 
     Returns
     -------
-    fig : matplotlib.figure.Figure
-        At most 7 inches wide.
-    table : DataFrame
-        The numbers that are drawn, with the columns that docs/figures.md lists.
+    Drawing
+        ``pages``, Matplotlib figures of at most 7 x 9 inches; ``table``, the numbers that are drawn, with the columns
+        that docs/figures.md lists; ``caption``.
 
     Raises
     ------
     ValueError
-        Unknown ``name``, or the tables lack what the figure shows.
+        Unknown ``name``, layer, level or line, or the tables lack what the figure shows.
     """
-    if name not in FIGURES:
-        raise ValueError(f"figure {name!r} is unknown; there are {', '.join(FIGURES)}")
-    from latentgen.figures import style
+    figure = catalogue.named(name)
+    from latentgen.figures.page import style
+    from latentgen.figures.page.drawing import Reader
 
+    reader = Reader(layers, levels, colours or {})
     with style.look():
-        return importlib.import_module(FIGURES[name].module).draw(name, results)
+        drawing = loaded(figure.draw)(results, reader)
+    reader.checked()
+    return drawing.declared(figure)
 
 
-def save(fig: "Figure", table: "pd.DataFrame", stem: str | os.PathLike, note: str = "") -> None:
-    """Write ``stem`` + .pdf, .png (200 dpi), .svg, and the numbers behind them as .parquet and .csv.
+def save(drawing: "Drawing", stem: str | os.PathLike, note: str = "") -> None:
+    """Write the figure, the numbers behind it and its caption.
 
-    ``note`` is a sentence that is added below the page. Each file is whole or absent, and equal figures and tables give
-    equal bytes. Raises ``OSError`` when the folder cannot be written.
+    Files are ``stem`` + .pdf, all pages; .png (200 dpi) and .svg, the first four pages below one another; .parquet and
+    .csv, the numbers; .md, the caption. ``note`` is a warning that stands over each page and first in the caption. Each
+    file is whole or absent, and equal figures and tables give equal bytes. Raises ``OSError`` when the folder cannot be
+    written.
     """
-    from latentgen.figures import foot, style
+    from latentgen.figures.page import files
 
-    style.save(fig, table, stem, foot.below(fig, note) if note else None)
+    files.save(drawing, stem, note)

@@ -5,9 +5,7 @@ from typing import Any
 
 from latentgen.analysis import Analysis, Cost
 from latentgen.columns import DEPTH, EPOCH, FLOAT, INPUTS, INTEGER, TEXT, Column, Table
-from latentgen.figure import Figure
 from latentgen.keys import LAYERS, Key, integer, several
-from latentgen.papers import STEPHENSON
 
 #: What stands for the last epoch that a run reaches, and for the layer that feeds the readout.
 LAST = "last"
@@ -175,14 +173,6 @@ def _units(settings: Mapping[str, Any], runs: int, epochs: Sequence[int], last: 
     return units
 
 
-def _of_layers(settings: Mapping[str, Any]) -> bool:
-    layers = settings["geometry"]["layers"]
-    return layers == "all" or isinstance(layers, list) and len(layers) > 1
-
-
-_THEORY = ["capacity", "radius", "dimension"]
-_FIGURE = {"tables": ("geometry", "history"), "analyses": ("geometry",)}
-
 GEOMETRY = Analysis(
     name="geometry",
     about="geometry of the class manifolds at every saved epoch",
@@ -196,50 +186,4 @@ GEOMETRY = Analysis(
     errors=_errors,
     layers=_named_layers,
     cost=Cost(_units, "latentgen.geometry.cost:measure"),
-    figures=(
-        Figure(
-            16,
-            "Geometry by layer",
-            "**Geometry of class manifolds by layer**: mean-field capacity, radius, dimension and correlation of "
-            "class centres, of correctly labelled, mislabelled and test examples, at the network's best epoch and at "
-            "the last.",
-            "latentgen.figures.geometry",
-            of_entry=_of_layers,
-            rows={"geometry": [[("metric", "in", [*_THEORY, "center_correlation"])]]},
-            counterpart=("Figure 3", STEPHENSON),
-            **_FIGURE,
-        ),
-        Figure(
-            17,
-            "Geometry over training",
-            "**Geometry of class manifolds over training**: capacity, radius and dimension on a few layers over the "
-            "epochs.",
-            "latentgen.figures.geometry",
-            of_entry=_of_layers,
-            rows={"geometry": [[("metric", "in", _THEORY)]]},
-            **_FIGURE,
-        ),
-        Figure(
-            18,
-            "Capacity, theory against measurement",
-            "**Theory against measurement**: mean-field capacity against the capacity that random dichotomies show, "
-            "with the same centre axes removed (filled) and with them kept (hollow).",
-            "latentgen.figures.capacity",
-            tables=("geometry",),
-            analyses=("geometry",),
-            of_entry=lambda settings: settings["geometry"]["simulated"] is not None,
-            rows={"geometry": [[("metric", "in", ["capacity", "simulated_capacity", "simulated_capacity_raw"])]]},
-        ),
-        Figure(
-            19,
-            "Latent generalization against geometry",
-            "**Latent generalization against geometry**: what MASC finds on layers, and how far that is above the "
-            "network, against the capacity of the test, permuted and restored views at the same checkpoints.",
-            "latentgen.figures.latent",
-            tables=("geometry", "probes", "history"),
-            analyses=("geometry",),
-            probes=frozenset({"masc"}),
-            rows={"geometry": [[("metric", "==", "capacity")]]},
-        ),
-    ),
 )

@@ -2,8 +2,6 @@
 
 from latentgen.analysis import Analysis
 from latentgen.columns import INPUTS, INTEGER, TEXT, VALUE, Column, Table
-from latentgen.figure import Figure
-from latentgen.papers import STEPHENSON
 
 TABLE = Table(
     "gradients",
@@ -49,8 +47,6 @@ TABLE = Table(
     },
 )
 
-_FIGURE = {"module": "latentgen.figures.gradients", "tables": ("gradients", "history"), "analyses": ("gradients",)}
-
 GRADIENTS = Analysis(
     name="gradients",
     about="gradients of each layer on right and on wrong labels, split in two parts, at every saved epoch",
@@ -59,26 +55,4 @@ GRADIENTS = Analysis(
     rows="latentgen.gradients.blocks:gradients_block",
     kept=True,
     packages=("gradients", "activations", "models"),
-    figures=(
-        Figure(
-            23,
-            "Gradients over training",
-            "**Gradients over training**: norms of the label-dependent and the label-independent part of the loss's "
-            "gradient, on correctly labelled and on mislabelled examples, layer by layer.",
-            rows={"gradients": [[("metric", "==", "norm_per_root_parameter")]]},
-            counterpart=("the gradients", STEPHENSON),
-            **_FIGURE,
-        ),
-        Figure(
-            24,
-            "Directions of gradients",
-            "**Directions of gradients**: cosine between mislabelled and correctly labelled examples, and projections "
-            "of the two parts on the total gradient.",
-            rows={
-                "gradients": [[("metric", "in", ["cosine_with_unpermuted", "cosine_with_independent", "projection"])]]
-            },
-            counterpart=("the gradients", STEPHENSON),
-            **_FIGURE,
-        ),
-    ),
 )

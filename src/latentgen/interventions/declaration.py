@@ -6,9 +6,7 @@ from typing import Any
 from latentgen.activations import INPUT, LAST
 from latentgen.analysis import Again, Analysis, Cost
 from latentgen.columns import DEPTH, FLOAT, INPUTS, INTEGER, MEASURED, TEXT, VALUE, Column, Table
-from latentgen.figure import Figure
 from latentgen.keys import NAME, Key, integer, several
-from latentgen.papers import STEPHENSON
 from latentgen.spelling import allowed
 
 # Transfer
@@ -20,18 +18,6 @@ _SCORED = (
     VALUE,
     Column("n", INTEGER, "scored examples"),
 )
-_TEST = [("split", "==", "test"), ("labels", "==", "true"), ("metric", "==", "accuracy")]
-_GIVEN, _TRUE = (
-    [("split", "==", "train"), ("labels", "==", labels), ("metric", "==", "accuracy")] for labels in ("given", "true")
-)
-
-
-def _transfer_figure(number: int, title: str, caption: str, rows: list) -> Figure:
-    module = "latentgen.figures.interventions"
-    return Figure(
-        number, title, caption, module, ("transfer", "history"), analyses=("transfer",), rows={"transfer": [rows]}
-    )
-
 
 TRANSFER = Analysis(
     name="transfer",
@@ -83,29 +69,6 @@ TRANSFER = Analysis(
     # Readouts are replaced by class axes or means, which are those of two probes.
     methods=lambda *_: {"interventions": ["transfer"], "probes": ["velpic", "nearest_mean"]},
     readout=True,
-    figures=(
-        _transfer_figure(
-            6,
-            "Weight transfer, test examples",
-            "**Weight transfer, test examples**: networks whose last linear layer is replaced by the axes or means of "
-            "the classes, at every saved epoch, without further training.",
-            _TEST,
-        ),
-        _transfer_figure(
-            7,
-            "Weight transfer, given training labels",
-            "**Weight transfer, training examples, given labels**: how much of what was memorised the same networks "
-            "still show.",
-            _GIVEN,
-        ),
-        _transfer_figure(
-            8,
-            "Weight transfer, true training labels",
-            "**Weight transfer, training examples, true labels**: what the same networks make of the examples that "
-            "were mislabelled for training.",
-            _TRUE,
-        ),
-    ),
 )
 
 # Edit
@@ -185,17 +148,6 @@ EDIT = Analysis(
     readout=True,
     more={"training": lambda entry: entry["training"]},
     cost=Cost(again=_edited_again),
-    figures=(
-        Figure(
-            9,
-            "Training on after an edit",
-            "**Training on after an edit**: the readout is replaced by VeLPIC's axes in mid-training, and training "
-            "goes on with fresh optimiser state, beside a control whose optimiser alone is fresh.",
-            "latentgen.figures.interventions",
-            tables=("edit", "history"),
-            analyses=("edit",),
-        ),
-    ),
 )
 
 # Relabel
@@ -258,9 +210,6 @@ RELABEL = Analysis(
 def _rewind_units(settings: Mapping[str, Any], runs: int, epochs: Sequence[int], _last: int) -> dict[str, int]:
     return {"fixed": runs, "each": runs * (len(epochs) + settings["rerandomisations"])}
 
-
-_REWIND = {"tables": ("rewind", "history"), "analyses": ("rewind",)}
-_ON_TEST = ("view", "==", "test")
 
 REWIND = Analysis(
     name="rewind",
@@ -332,41 +281,4 @@ REWIND = Analysis(
     packages=("interventions", "activations", "models"),
     methods=lambda *_: {"interventions": ["rewind"]},
     cost=Cost(_rewind_units, "latentgen.interventions.cost:measure"),
-    figures=(
-        Figure(
-            20,
-            "Rewinding, layer by epoch",
-            "**Rewinding, layer by epoch**: test accuracy of the trained network with the weights of one layer, of the "
-            "first layers, or of the last layers put back to a saved epoch; and, set apart, redrawn.",
-            "latentgen.figures.rewinding",
-            rows={"rewind": [[_ON_TEST]]},
-            counterpart=("the rewinding experiment", STEPHENSON),
-            **_REWIND,
-        ),
-        Figure(
-            21,
-            "Rewinding in the four views",
-            "**Rewinding in the four views**: the same for the last layers, on test examples, on correctly labelled "
-            "training examples, and on mislabelled ones by their given and by their true labels.",
-            "latentgen.figures.rewinding",
-            rows={
-                "rewind": [
-                    [("kind", "==", "suffix"), ("view", "!=", "validation")],
-                    [("kind", "==", "prefix"), _ON_TEST],
-                ]
-            },
-            counterpart=("the rewinding experiment", STEPHENSON),
-            **_REWIND,
-        ),
-        Figure(
-            22,
-            "Rewinding against early stopping",
-            "**Rewinding against early stopping**: the best that rewinding at each layer gives, beside the trained "
-            "network, the network at its best epoch, and weight transfer.",
-            "latentgen.figures.rewound",
-            also=("transfer",),
-            rows={"rewind": [[("view", "in", ["test", "validation"])]], "transfer": [_TEST]},
-            **_REWIND,
-        ),
-    ),
 )

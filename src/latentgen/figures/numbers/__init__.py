@@ -1,0 +1,1 @@
+"""The numbers behind figures: tables as figures need them, averages over runs, order."""
