@@ -3,10 +3,13 @@
 import re
 
 import numpy as np
+import pandas as pd
+from matplotlib.colors import to_hex
 from matplotlib.text import Annotation
 from scipy import stats
 
 from latentgen import figures
+from latentgen.figures.geometry import views
 from latentgen.figures.page import style
 
 
@@ -166,3 +169,21 @@ def overlaps(sheet):
 
 def _is_heading(text):
     return isinstance(text, Annotation)
+
+
+def assert_one_recoloured(name, results, made, view, other):
+    """A reader who colours ``view`` red changes its lines and its entry in the legend, and nothing of ``other``."""
+
+    def colours(sheet):
+        return [[to_hex(line.get_color()) for line in (*lines(ax), *runs(ax))] for ax in sheet.axes]
+
+    sheet, table = draw(name, results, colours={view: "red"})
+    pd.testing.assert_frame_equal(table, made[1])
+    own = to_hex(views.LOOKS[view]["color"])
+    before, after = colours(made[0]), colours(sheet)
+    assert after == [["#ff0000" if colour == own else colour for colour in of_panel] for of_panel in before]
+    assert before != after
+    (legend,) = sheet.pages[0].legends
+    shown = dict(zip([text.get_text() for text in legend.get_texts()], legend.get_lines(), strict=True))
+    assert to_hex(shown[view].get_color()) == "#ff0000"
+    assert to_hex(shown[other].get_color()) == to_hex(views.LOOKS[other]["color"])

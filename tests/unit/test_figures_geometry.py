@@ -788,19 +788,7 @@ def test_figure_19_has_levels_to_choose_but_no_layers(results, made):
 
 @pytest.mark.parametrize("name", ["fig16", "fig17", "fig18"])
 def test_a_reader_colours_one_view(results, made, name):
-    def colours(sheet):
-        return [[to_hex(line.get_color()) for line in (*drawn.lines(ax), *drawn.runs(ax))] for ax in sheet.axes]
-
-    sheet, table = drawn.draw(name, results, colours={"permuted": "red"})
-    pd.testing.assert_frame_equal(table, made[name][1])
-    own = to_hex(views.LOOKS["permuted"]["color"])
-    before, after = colours(made[name][0]), colours(sheet)
-    assert after == [["#ff0000" if colour == own else colour for colour in of_panel] for of_panel in before]
-    assert before != after
-    (legend,) = sheet.pages[0].legends
-    shown = dict(zip([text.get_text() for text in legend.get_texts()], legend.get_lines(), strict=True))
-    assert to_hex(shown["permuted"].get_color()) == "#ff0000"
-    assert to_hex(shown["restored"].get_color()) == to_hex(views.LOOKS["restored"]["color"])
+    drawn.assert_one_recoloured(name, results, made[name], "permuted", "restored")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -427,19 +427,7 @@ def test_a_reader_sees_layers_that_are_not_drawn_by_default(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_reader_colours_one_group(results, made, name):
-    def colours(sheet):
-        return [[to_hex(found.get_color()) for found in (*drawn.lines(ax), *drawn.runs(ax))] for ax in sheet.axes]
-
-    sheet, table = drawn.draw(name, results, colours={"permuted": "red"})
-    pd.testing.assert_frame_equal(table, made[name][1])
-    own = to_hex(views.LOOKS["permuted"]["color"])
-    before, after = colours(made[name][0]), colours(sheet)
-    assert after == [["#ff0000" if colour == own else colour for colour in of_panel] for of_panel in before]
-    assert before != after
-    (legend,) = sheet.pages[0].legends
-    shown = dict(zip([text.get_text() for text in legend.get_texts()], legend.get_lines(), strict=True))
-    assert to_hex(shown["permuted"].get_color()) == "#ff0000"
-    assert to_hex(shown["unpermuted"].get_color()) == to_hex(views.LOOKS["unpermuted"]["color"])
+    drawn.assert_one_recoloured(name, results, made[name], "permuted", "unpermuted")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,7 +15,7 @@ from scipy import stats
 from latentgen.caption import Caption
 from latentgen.figures.geometry import views
 from latentgen.figures.numbers.results import Results
-from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, layers
+from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, layers, sentences
 from latentgen.summary import GRID_POINT, RUN, SEEDS
 
 #: Columns of the table behind the figure, after those of the grid point.
@@ -126,7 +126,7 @@ def _title(level: float, points: pd.DataFrame) -> str:
     lines = [facets.title(level)]
     for series, of_series in points.groupby("series", sort=False):
         first = of_series.iloc[0]
-        r = "" if np.isnan(first["correlation"]) else f"r = {views.signed(first['correlation'], 2)}, "
+        r = "" if np.isnan(first["correlation"]) else f"r = {sentences.signed(first['correlation'], '.2f')}, "
         side = "above" if first["deviation"] >= 0 else "below"
         lines.append(f"{series.split()[-1]}: {r}theory {abs(100 * first['deviation']):.0f}\xa0% {side}")
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from latentgen.caption import Caption
 from latentgen.figures.geometry import views
 from latentgen.figures.numbers import averages
 from latentgen.figures.numbers.results import Results, masc_keeps
-from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, lines, style
+from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, lines, sentences, style
 from latentgen.summary import FEWEST, GRID_POINT, RUN, SEEDS
 from latentgen.summary.selection import best, last_layer
 
@@ -208,7 +208,7 @@ def _correlation(what: str, row: pd.Series, prefix: str) -> str:
     value, half = row[f"{prefix}spearman"], row[f"{prefix}half"]
     if pd.isna(value):
         return f"ρ, {what}: undefined"
-    return f"ρ, {what}: {views.signed(value, 2)}" + ("" if pd.isna(half) else f" ± {half:.2f}")
+    return f"ρ, {what}: {sentences.signed(value, '.2f')}" + ("" if pd.isna(half) else f" ± {half:.2f}")
 
 
 def _epoch_colours(table: pd.DataFrame) -> dict[int, str]:

@@ -82,11 +82,6 @@ def tidy(table: pd.DataFrame, geometry: pd.DataFrame, columns: Sequence[str], *f
     return table[[*GRID_POINT, *columns]]
 
 
-def signed(value: float, digits: int) -> str:
-    """``value`` with so many decimals and a true minus sign."""
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
-
-
 def data_seeds(table: pd.DataFrame) -> str:
     """Number of data seeds of a grid point, ``n = 3 data seeds``, of a table with a row for each mark."""
     n = table.groupby(GRID_POINT)["data_seed"].nunique()

@@ -8,17 +8,7 @@ from latentgen.caption import Caption
 from latentgen.figures.numbers import averages
 from latentgen.figures.numbers.averages import PAIR
 from latentgen.figures.numbers.results import Results
-from latentgen.figures.page import (
-    Curve,
-    Drawing,
-    Legend,
-    Reader,
-    Strip,
-    compose_strips,
-    facets,
-    lines,
-    style,
-)
+from latentgen.figures.page import Curve, Drawing, Legend, Reader, Strip, compose_strips, facets, lines, style
 from latentgen.summary import GRID_POINT
 
 #: (split, labels) of each row of panels → label of its axis.
@@ -49,8 +39,7 @@ def draw(results: Results, reader: Reader) -> Drawing:
     Raises ``ValueError`` where the tables hold no such networks.
     """
     table = _table(results)
-    axes = _variant(table, _NEW).groupby("model", sort=False)
-    new = {model: reader.looks(style.layer_styles(averages.layers(rows))) for model, rows in axes}
+    new = reader.layers_of_models(_variant(table, _NEW))
     own = reader.looks({label: style.series_style(turn) for turn, label in enumerate(_REPLACED.values())})
     table = reader.rows(table, "layer")
     blocks = []
@@ -61,7 +50,7 @@ def draw(results: Results, reader: Reader) -> Drawing:
             blocks.append((facets.heading(pair), list(_strips(replaced, _own_readouts(replaced, own), chance))))
         if (block["head"] == "new").any():
             looks = {layer: new[pair[1]][layer] for layer in averages.layers(_variant(block, _NEW))}
-            strips = list(_strips(block, _new_readouts(block, looks), chance))
+            strips = list(_strips(block, lines.of_layers(_variant(block, _NEW), looks), chance))
             legend = Legend("new readout on", [lines.handle(layer, look) for layer, look in looks.items()])
             blocks.append((f"{facets.heading(pair)}, new readouts", [strips[0]._replace(legend=legend), *strips[1:]]))
     edited = table[table["head"] == "replaced"]
@@ -83,11 +72,6 @@ def _strips(block: pd.DataFrame, curves: list[Curve], chance: float | None) -> I
 
 def _own_readouts(block: pd.DataFrame, looks: Mapping[str, dict]) -> list[Curve]:
     return [Curve(_variant(block, variant), looks[label]) for variant, label in _REPLACED.items()]
-
-
-def _new_readouts(block: pd.DataFrame, looks: Mapping[str, dict]) -> list[Curve]:
-    axes = _variant(block, _NEW)
-    return [Curve(axes[axes["layer"] == layer], look) for layer, look in looks.items()]
 
 
 def _table(results: Results) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from latentgen.caption import Caption
 from latentgen.figures.networks.sweeps import by_size
 from latentgen.figures.numbers.results import Results
-from latentgen.figures.page import Drawing, Panel, Reader, Row, axes, compose, facets, lines, spread, style
+from latentgen.figures.page import Drawing, Panel, Reader, Row, axes, compose, facets, lines, sentences, spread, style
 from latentgen.summary import FEWEST
 from latentgen.summary.descent import FEWEST_SEEDS, SWEEP
 
@@ -89,7 +89,7 @@ def _depth(row: pd.Series) -> str:
         return "dip not tested"
     changes = []
     for name, sign in (("drop", -1), ("rise", 1)):
-        change = f"{100 * sign * row[name]:+.1f}".replace("-", "\N{MINUS SIGN}")
+        change = sentences.signed(100 * sign * row[name], "+.1f")
         half = f" ± {100 * (row[f'{name}_high'] - row[name]):.1f}" if row["n"] >= FEWEST else ""
         changes.append(change + half)
     # Two lines: in one it would run into the next panel.

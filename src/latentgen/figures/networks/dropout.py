@@ -9,17 +9,7 @@ from latentgen import summary
 from latentgen.figures.models import dropout_pairs
 from latentgen.figures.numbers import averages
 from latentgen.figures.numbers.results import Results, kept, probe_label
-from latentgen.figures.page import (
-    Curve,
-    Drawing,
-    Legend,
-    Reader,
-    Strip,
-    compose_strips,
-    facets,
-    lines,
-    style,
-)
+from latentgen.figures.page import Curve, Drawing, Legend, Reader, Strip, compose_strips, facets, lines, style
 from latentgen.summary import GRID_POINT, selection
 
 _LOOKS = {

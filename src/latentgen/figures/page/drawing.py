@@ -2,17 +2,16 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from latentgen.caption import Caption
 from latentgen.figure import Figure as Declared
+from latentgen.figures.numbers import averages
 from latentgen.figures.numbers.averages import PAIR
-from latentgen.figures.page import sentences
-
-Name = TypeVar("Name")
+from latentgen.figures.page import sentences, style
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,18 @@ class Reader:
         shown = table[layer].notna().groupby([table[name] for name in PAIR]).transform("any")
         return table[shown].reset_index(drop=True)
 
-    def looks(self, looks: Mapping[Name, Mapping[str, Any]]) -> dict[Name, dict[str, Any]]:
+    def looks(self, looks: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         """Looks of lines by name, in the reader's colours."""
         self.named |= set(looks)
         return {
             name: {**look, "color": self.colours[name]} if name in self.colours else dict(look)
             for name, look in looks.items()
         }
+
+    def layers_of_models(self, table: pd.DataFrame) -> dict[str, dict[str, dict[str, Any]]]:
+        """Looks of the layers of each model, by all that ``table`` has of them: they stay whatever rows are wanted."""
+        models = table.groupby("model", sort=False)
+        return {model: self.looks(style.layer_styles(averages.layers(rows))) for model, rows in models}
 
     def checked(self) -> None:
         """Raise ``ValueError`` for colours of what was not drawn."""

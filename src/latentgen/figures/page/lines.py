@@ -43,6 +43,11 @@ class Curve(NamedTuple):
         return self._replace(points=points)
 
 
+def of_layers(points: pd.DataFrame, looks: Mapping[str, Mapping[str, Any]]) -> list[Curve]:
+    """A curve for each layer that has a look, in their order."""
+    return [Curve(points[points["layer"] == layer], look) for layer, look in looks.items()]
+
+
 def over_epochs(
     curves: Sequence[Curve],
     axis: Callable[[Axes], None],

@@ -4,6 +4,7 @@ A figure is a list of rows. A row is a list of panels, each with a function that
 ``joined`` to the one above share its x axes, and stay on its page where that has room.
 """
 
+import itertools
 import string
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -192,12 +193,8 @@ def _tall(rows: Sequence[Row], place: int) -> float:
 
 def _letters() -> Iterator[str]:
     """a to z, aa to az, and so on."""
-    for first in [
-        "",
-        *string.ascii_lowercase,
-        *(a + b for a in string.ascii_lowercase for b in string.ascii_lowercase),
-    ]:
-        yield from (first + last for last in string.ascii_lowercase)
+    for length in itertools.count(1):
+        yield from map("".join, itertools.product(string.ascii_lowercase, repeat=length))
 
 
 def _beside(legend: Sequence[Line2D], width: float) -> int:

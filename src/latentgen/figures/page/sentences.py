@@ -18,8 +18,11 @@ EPOCHS = (
 )
 #: Runs that have stopped.
 STOPPED = "Triangles: a run stopped; from there on its last value counts in the mean, and lines are thinner."
-#: How the network's own line is drawn.
-NETWORK = "Dotted: the network itself."
+
+
+def signed(value: float, form: str = "+.0f") -> str:
+    """``value`` in this form, with a true minus sign."""
+    return f"{value:{form}}".replace("-", "\N{MINUS SIGN}")
 
 
 def common(table: pd.DataFrame, marks: tuple[str, str] | None, *, paired: bool = False) -> Caption:

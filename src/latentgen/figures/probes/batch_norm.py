@@ -1,6 +1,6 @@
 """Figure 14: features read in two modes of batch normalisation."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import pandas as pd
 
@@ -9,17 +9,7 @@ from latentgen.caption import Caption
 from latentgen.figures.numbers import averages
 from latentgen.figures.numbers.averages import PAIR
 from latentgen.figures.numbers.results import Results, probe_label
-from latentgen.figures.page import (
-    Curve,
-    Drawing,
-    Legend,
-    Reader,
-    Strip,
-    compose_strips,
-    facets,
-    lines,
-    style,
-)
+from latentgen.figures.page import Curve, Drawing, Legend, Reader, Strip, compose_strips, facets, lines, style
 from latentgen.probes.compared import mode_pairs
 from latentgen.summary import GRID_POINT, RUN
 
@@ -33,7 +23,7 @@ def draw(results: Results, reader: Reader) -> Drawing:
     """
     pairs = mode_pairs(results.settings)
     table = _table(results, pairs)
-    styles = {model: reader.looks(style.layer_styles(averages.layers(rows))) for model, rows in table.groupby("model")}
+    styles = reader.layers_of_models(table)
     table = reader.rows(table, "layer")
     blocks = []
     for running, example in pairs:
@@ -42,11 +32,11 @@ def draw(results: Results, reader: Reader) -> Drawing:
             looks = {layer: styles[pair[1]][layer] for layer in averages.layers(block)}
             series = {name: points for name, points in block.groupby("series")}
             network = Curve(series["model"], style.NETWORK, stops={}, band=False)
-            solid = _by_layer(series[running], looks)
-            dashed = _by_layer(series[example], {layer: style.hollow(look) for layer, look in looks.items()})
+            solid = lines.of_layers(series[running], looks)
+            dashed = lines.of_layers(series[example], {layer: style.hollow(look) for layer, look in looks.items()})
             both = [curve._replace(band=False, marks=2) for curve in (*solid, *dashed)]
             legend = Legend(probe_label(running), [lines.handle(layer, look) for layer, look in looks.items()])
-            gaps = _by_layer(series[_minus(example, running)], looks)
+            gaps = lines.of_layers(series[_minus(example, running)], looks)
             strips = [
                 Strip("test\naccuracy (%)", [network, *both], results.chance.get(pair[0]), legend=legend),
                 Strip("difference\n(points)", gaps, 0.0, signed=True),
@@ -59,10 +49,6 @@ def draw(results: Results, reader: Reader) -> Drawing:
         lines.handle("chance; no difference" if results.chance else "no difference", style.REFERENCE),
     ]
     return Drawing(compose_strips(table, blocks, handles), table, _caption(table))
-
-
-def _by_layer(points: pd.DataFrame, looks: Mapping[str, dict]) -> list[Curve]:
-    return [Curve(points[points["layer"] == layer], look) for layer, look in looks.items()]
 
 
 def _minus(example: str, running: str) -> str:

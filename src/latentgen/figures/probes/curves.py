@@ -1,6 +1,5 @@
 """Figures 1-5: accuracy of layer-wise probes over the epochs of training, and differences between probes."""
 
-from collections.abc import Mapping
 from functools import partial
 
 import pandas as pd
@@ -20,6 +19,7 @@ from latentgen.figures.page import (
     compose_strips,
     facets,
     lines,
+    sentences,
     style,
 )
 from latentgen.summary import GRID_POINT, RUN
@@ -33,16 +33,15 @@ def _draw(probe: str, minus: str | None, results: Results, reader: Reader) -> Dr
     Raises ``ValueError`` where a probe or the networks' test accuracy is missing.
     """
     table = _table(results, probe, minus)
-    styles = {
-        model: reader.looks(style.layer_styles(averages.layers(block)))
-        for model, block in table.groupby("model", sort=False)
-    }
+    styles = reader.layers_of_models(table)
     table = reader.rows(table, "layer")
     label = "test accuracy (%)" if minus is None else f"{_short(probe)} \N{MINUS SIGN} {_short(minus)} (points)"
     blocks = []
     for pair, block in facets.pairs(table):
         looks = {layer: styles[pair[1]][layer] for layer in averages.layers(block)}
-        curves = layer_curves(block, looks)
+        *others, deepest = lines.of_layers(block, looks)
+        # Every layer of a run is measured at the same epochs, so one marks for all where runs stopped.
+        curves = [*others, deepest._replace(stops={})]
         legend = Legend("layer", [lines.handle(layer, look) for layer, look in looks.items()])
         if minus is None:
             own = Curve(block[block["layer"].isna()], style.NETWORK)
@@ -66,22 +65,12 @@ logistic = partial(_draw, "logistic", None)
 masc_minus_logistic = partial(_draw, "masc", "logistic")
 
 
-def layer_curves(block: pd.DataFrame, looks: Mapping[str, dict]) -> list[Curve]:
-    """A curve for each layer in order of depth; the deepest marks where runs stopped."""
-    # Every layer of a run is measured at the same epochs, so one stands for all.
-    deepest = list(looks)[-1:]
-    return [
-        Curve(block[block["layer"] == layer], look, stops={} if [layer] == deepest else None)
-        for layer, look in looks.items()
-    ]
-
-
 def _input_beyond(ax: Axes, points: pd.DataFrame) -> None:
     """The mean over epochs of the input, at the edge of a panel that its line leaves."""
     values = 100 * points.loc[points["layer"] == INPUT, "mean"]
     low, high = ax.get_ylim()
     if len(values) and not low < values.mean() < high:
-        text = f"{INPUT}: {values.mean():+.0f}".replace("-", "\N{MINUS SIGN}")
+        text = f"{INPUT}: {sentences.signed(values.mean())}"
         place = {"va": "bottom", "y": 0.03} if values.mean() <= low else {"va": "top", "y": 0.97}
         ax.text(0.97, s=text, transform=ax.transAxes, ha="right", color="0.3", **place)
 

@@ -187,7 +187,7 @@ def _fill(
     for row in both.itertuples():
         # A filled and a hollow mark of one line have values over one another.
         shift = 0.0 if both["series"].nunique() > 1 else 0.36 if row.choice == "oracle" else -0.36
-        value = f"{round(100 * row.mean):+d}".replace("-", "\N{MINUS SIGN}") if round(100 * row.mean) else "0"
+        value = sentences.signed(round(100 * row.mean)) if round(100 * row.mean) else "0"
         ax.text(limits[1], place[row.series] + shift, value, ha="right", va="center", zorder=5)
     for name in set(series) - set(gaps["series"]):
         ax.text(limits[1], place[name], "\N{EN DASH} ", color="0.5", ha="right", va="center")

@@ -10,19 +10,7 @@ from latentgen.caption import Caption
 from latentgen.figures.numbers import averages
 from latentgen.figures.numbers.endings import at_the_end
 from latentgen.figures.numbers.results import Results, kept
-from latentgen.figures.page import (
-    Drawing,
-    Panel,
-    Reader,
-    Row,
-    axes,
-    compose,
-    facets,
-    layers,
-    lines,
-    spread,
-    style,
-)
+from latentgen.figures.page import Drawing, Panel, Reader, Row, axes, compose, facets, layers, lines, spread, style
 from latentgen.probes import compared
 from latentgen.summary import GRID_POINT
 
