@@ -189,7 +189,8 @@ def _fill(
         shift = 0.0 if both["series"].nunique() > 1 else 0.36 if row.choice == "oracle" else -0.36
         value = sentences.signed(round(100 * row.mean)) if round(100 * row.mean) else "0"
         ax.text(limits[1], place[row.series] + shift, value, ha="right", va="center", zorder=5)
-    for name in set(series) - set(gaps["series"]):
+    there = set(gaps["series"])
+    for name in (name for name in series if name not in there):
         ax.text(limits[1], place[name], "\N{EN DASH} ", color="0.5", ha="right", va="center")
     ax.set(xlim=limits, ylim=(-len(series) + 0.4, 0.6))
     ax.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
