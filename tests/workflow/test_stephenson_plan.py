@@ -32,10 +32,12 @@ def test_the_index_plans_as_many_jobs_as_its_comment_states(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    [
-        *("stephenson2021/vgg16-cifar100", "stephenson2021/resnet18-cifar100", "stephenson2021/cnn-mnist"),
-        *("double-descent/digits", "double-descent/mnist", "double-descent/resnet18-cifar100"),
-    ],
+    sorted(
+        str(path.relative_to(CONFIG).with_suffix(""))
+        for folder in ("stephenson2021", "double-descent")
+        for path in (CONFIG / folder).glob("*.yaml")
+        if path.stem != "all"
+    ),
 )
 def test_a_file_plans_as_many_jobs_as_its_comment_states(tmp_path, name):
     jobs = planned(tmp_path, config=yaml.safe_load((CONFIG / f"{name}.yaml").read_text()))
