@@ -6,12 +6,12 @@ from typing import Any
 
 
 def names(package: str, homes: Mapping[str, str]) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a package; ``homes`` : module within it that each name comes from."""
+    """``__getattr__`` and ``__dir__`` of a package; ``homes`` : module that each name comes from, relative to it."""
 
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        return getattr(importlib.import_module(f".{homes[name]}", package), name)
 
     def known() -> list[str]:
         return sorted({*vars(importlib.import_module(package)), *homes})

@@ -7,7 +7,7 @@ import pandas as pd
 
 from latentgen import tables
 from latentgen.analyses import TABLES
-from latentgen.figures.numbers.results import Results
+from latentgen.numbers.results import Results
 
 LAYERS = {
     "mlp": ["input", "fc1", "fc2", "fc3", "fc4"],

@@ -8,7 +8,7 @@ import pandas as pd
 
 from latentgen import tables
 from latentgen.analyses import TABLES
-from latentgen.figures.numbers.results import Results
+from latentgen.numbers.results import Results
 
 PARTS = ("total", "label", "independent", "label_centered", "independent_centered")
 GROUPS = ("unpermuted", "permuted", "selected", "all")

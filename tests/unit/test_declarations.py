@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import pkgutil
 import re
 import subprocess
 import sys
@@ -9,11 +10,11 @@ import sys
 import pytest
 import yaml
 
-from latentgen import analyses, columns, grid, keys, versions
+from latentgen import analyses, columns, grid, keys, numbers, versions
 from latentgen.analysis import Analysis, loaded
 from latentgen.figures import catalogue
-from latentgen.figures.numbers.results import Results
 from latentgen.grid import configuration
+from latentgen.numbers.results import Results
 from repository import ROOT
 
 ANALYSES = pytest.mark.parametrize("analysis", analyses.ALL, ids=lambda analysis: analysis.name)
@@ -122,6 +123,14 @@ def test_a_module_of_a_subject_hides_no_name_of_its_declarations():
     settings = {"probes": {}, "interventions": {}, "geometry": {"layers": "last", "simulated": None}}
     for figure in catalogue.FIGURES.values():
         assert figure.of_entry(settings) in (True, False) and figure.of_grid([]) in (True, False)
+
+
+def test_the_numbers_behind_figures_are_there_without_what_draws():
+    modules = [module.name for module in pkgutil.iter_modules(numbers.__path__, "latentgen.numbers.")]
+    assert {"latentgen.numbers.reading", "latentgen.numbers.rewinding"} <= set(modules)
+    code = f"import sys, {', '.join(modules)}; print({{'matplotlib', 'seaborn'}} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "set()"
 
 
 # Tables

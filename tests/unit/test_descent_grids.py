@@ -8,8 +8,8 @@ import yaml
 
 from latentgen import grid, models, noise
 from latentgen.figures import catalogue
-from latentgen.figures.models import sweeps
 from latentgen.models.sizes import layer_rows
+from latentgen.numbers.models import sweeps
 from repository import ROOT
 
 CONFIG = ROOT / "config"

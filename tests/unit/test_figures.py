@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 
 from latentgen import figures, tables
 from latentgen.analyses import TABLES
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import style
+from latentgen.numbers.results import Results
 
 pytestmark = pytest.mark.slow
 

@@ -8,8 +8,8 @@ import pytest
 from drawn import chosen, panel
 
 from latentgen import figures, summary
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import style
+from latentgen.numbers.results import Results
 
 CHANCE = {"digits": 0.1}
 CELL = {"model": "mlp", "level": 0.6}

@@ -11,9 +11,9 @@ from drawn import chosen
 from scipy import stats
 
 from latentgen import figures
-from latentgen.figures.models import sweeps
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import style
+from latentgen.numbers.models import sweeps
+from latentgen.numbers.results import Results
 from latentgen.summary.descent import dips, sweep_accuracies
 
 pytestmark = pytest.mark.slow

@@ -11,8 +11,8 @@ from matplotlib.colors import to_hex, to_rgb
 from latentgen import figures, tables
 from latentgen.analyses import TABLES
 from latentgen.figures.embeddings import scatter
-from latentgen.figures.embeddings import tables as embedding_tables
-from latentgen.figures.numbers.results import Results
+from latentgen.numbers.embeddings import COLUMNS
+from latentgen.numbers.results import Results
 
 pytestmark = pytest.mark.slow
 
@@ -179,7 +179,7 @@ def test_panels_show_the_points_of_their_view_in_the_colours_of_its_labels():
 def test_the_table_holds_what_is_drawn():
     given = results(seeds=(0, 1))
     table = figures.draw("fig26", given).table
-    assert list(table.columns) == ["dataset", "model", "noise", "level", *embedding_tables.COLUMNS]
+    assert list(table.columns) == ["dataset", "model", "noise", "level", *COLUMNS]
     source = drawn.chosen(given.embeddings, data_seed=0)
     source = source[source["epoch"].isin(table["epoch"])].sort_values(["epoch", "index"])
     shared = [name for name in source if name != "entry"]

@@ -11,8 +11,8 @@ from matplotlib.colors import to_rgb
 from scipy import stats
 
 from latentgen import figures, summary
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import style
+from latentgen.numbers.results import Results
 from latentgen.probes import compared
 
 pytestmark = pytest.mark.slow

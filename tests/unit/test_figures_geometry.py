@@ -14,9 +14,9 @@ from scipy import stats
 from latentgen import figures
 from latentgen.figures import catalogue
 from latentgen.figures.geometry import views
-from latentgen.figures.numbers import tidy
 from latentgen.figures.page import axes
 from latentgen.geometry.views import VIEWS
+from latentgen.numbers import tidy
 
 pytestmark = pytest.mark.slow
 

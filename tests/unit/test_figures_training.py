@@ -6,8 +6,8 @@ import pytest
 from drawn import chosen, expected, stated
 
 from latentgen import figures
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import style
+from latentgen.numbers.results import Results
 from latentgen.summary import RUNS
 
 CELL = {"model": "mlp", "level": 0.6}

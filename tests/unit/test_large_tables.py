@@ -15,8 +15,8 @@ from latentgen import figures, rowgroups, summary, tables
 from latentgen.analyses import TABLES
 from latentgen.digests import Damaged
 from latentgen.figures import FIGURES
-from latentgen.figures.numbers import averages, reading
-from latentgen.figures.numbers.results import UNUSED, Results
+from latentgen.numbers import averages, reading
+from latentgen.numbers.results import UNUSED, Results
 from latentgen.summary import GRID_POINT, portions
 
 pytestmark = pytest.mark.slow

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from latentgen import grid
-from latentgen.figures import catalogue, models
+from latentgen.figures import catalogue
+from latentgen.numbers import models
 from latentgen.probes import compared
 from repository import ROOT
 

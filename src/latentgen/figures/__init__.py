@@ -1,4 +1,4 @@
-"""Figures drawn from the tidy tables; the numbers behind each are returned with it and saved beside it.
+"""Figures drawn from the tidy tables; the numbers behind each (`latentgen.numbers`) are saved beside it.
 
 A figure is declared in the package of its subject (`latentgen.figure`) and drawn by the function that it names there.
 Its module is loaded on first use, because such modules import Matplotlib and seaborn. All are drawn with
@@ -15,15 +15,15 @@ from latentgen.figures import catalogue
 from latentgen.figures.catalogue import FIGURES
 
 if TYPE_CHECKING:
-    from latentgen.figures.numbers.results import Results
     from latentgen.figures.page.drawing import Drawing
+    from latentgen.numbers.results import Results
 
 #: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
 VERSION = 7
 
 __all__ = ["FIGURES", "Results", "draw", "save"]
 
-__getattr__, __dir__ = lazy.names(__name__, {"Results": "numbers.results"})
+__getattr__, __dir__ = lazy.names(__name__, {"Results": ".numbers.results"})
 
 
 def draw(

@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 
 from latentgen.caption import Caption
 from latentgen.embeddings.declaration import METHODS, MIN_DISTANCE, NEIGHBORS, PERPLEXITY
-from latentgen.figures.embeddings import tables
-from latentgen.figures.numbers.averages import PAIR
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import Drawing, Panel, Reader, Row, compose
+from latentgen.numbers import embeddings
+from latentgen.numbers.averages import PAIR
+from latentgen.numbers.results import Results
 from latentgen.summary import RUN
 
 #: Columns of panels: whether they colour mislabelled examples or the others, and by which label.
@@ -43,12 +43,9 @@ _SIDE, _WIDTH = 0.92, 1.0
 
 
 def draw(results: Results, reader: Reader) -> Drawing:
-    """Figure 26, from the tables embeddings and history; `latentgen.figures.embeddings.tables` says which are drawn.
-
-    Raises ``ValueError`` where the tables lack what the figure shows.
-    """
+    """Figure 26, from the tables embeddings and history; `latentgen.numbers.embeddings` says which are drawn."""
     shown = results.replaced(embeddings=reader.rows(results.embeddings, "layer"))
-    table, left_out = tables.points(shown)
+    table, left_out = embeddings.points(shown)
     several = bool((shown.embeddings[RUN].drop_duplicates().groupby(PAIR).size() > 1).any())
     looks = reader.looks({str(k): {"color": colour} for k, colour in enumerate(_colours(_classes(table)))})
     colours = [look["color"] for look in looks.values()]
@@ -93,7 +90,7 @@ def _caption(table: pd.DataFrame, several: bool, left_out: int) -> Caption:
 
 def _pages(table: pd.DataFrame, colours: Sequence[str]) -> list[Figure]:
     """Two blocks beside one another; the rows of a block are its epochs."""
-    blocks = [block for _, block in table.groupby(tables.BLOCK, sort=False)]
+    blocks = [block for _, block in table.groupby(embeddings.BLOCK, sort=False)]
     rows = []
     for start in range(0, len(blocks), 2):
         shown = blocks[start : start + 2]

@@ -10,22 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
-from scipy import stats
 
 from latentgen.caption import Caption
 from latentgen.figures.geometry import views
-from latentgen.figures.numbers.results import Results
-from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, layers, sentences
-from latentgen.summary import GRID_POINT, RUN, SEEDS
+from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, sentences
+from latentgen.numbers import averages, geometry
+from latentgen.numbers.results import Results
 
-#: Columns of the table behind the figure, after those of the grid point.
-COLUMNS = [
-    *["series", *SEEDS, "epoch", "layer", "depth", "view", "measured", "measured_error", "theory", "theory_error"],
-    *["unstructured", "correlation", "deviation", "n", "n_points"],
-]
-
-#: Metric of the measured capacity → name of its series and how marks are filled.
-_SIMULATED = {"simulated_capacity": "axes removed", "simulated_capacity_raw": "axes kept"}
 _EQUAL = {"color": "0.3", "linewidth": 0.7, "zorder": 1}
 
 #: Panels beside one another, and their height in inches.
@@ -36,26 +27,10 @@ _NORMAL = 1.96
 
 
 def draw(results: Results, reader: Reader) -> Drawing:
-    """Figure 18, from the table geometry.
-
-    Raises ``ValueError`` where the table lacks what the figure shows.
-    """
-    geometry = reader.rows(views.rows(results, list(_SIMULATED), "geometry.simulated"), "layer")
-    key = [*RUN, "epoch", "layer", "depth", "view"]
-    theory = results.geometry[results.geometry["metric"] == "capacity"]
-    theory = theory.merge(geometry[key].drop_duplicates(), on=key)
-    columns = {"value": "measured", "error": "measured_error"}
-    measured = geometry.dropna(subset="value").rename(columns=columns).drop(columns=["kappa", "n"])
-    columns = {"value": "theory", "error": "theory_error"}
-    table = measured.merge(theory.dropna(subset="value").rename(columns=columns)[[*key, *columns.values()]], on=key)
-    if table.empty:
-        raise ValueError(
-            "the geometry table holds no mean-field capacity where capacity was measured; both are of one grid entry"
-        )
-    table["series"] = table["metric"].map(_SIMULATED)
-    by = [*GRID_POINT, "series"]
-    agreement = [dict(zip(by, names, strict=True)) | _agreement(points) for names, points in table.groupby(by)]
-    table = views.tidy(table.merge(pd.DataFrame(agreement), on=by), geometry, COLUMNS, _SIMULATED.values())
+    """Figure 18, from the table geometry."""
+    measured = reader.rows(geometry.rows(results, geometry.SIMULATED, "geometry.simulated"), "layer")
+    theory = geometry.theory(results, measured)
+    table = geometry.capacity(measured, theory)
     looks = reader.looks(views.LOOKS)
     margins = ("Measured without a margin, theory with one: they are not expected to agree.",)
     caption = Caption(
@@ -75,7 +50,7 @@ def draw(results: Results, reader: Reader) -> Drawing:
             *(margins if (theory["kappa"] != 0).any() else ()),
             *views.few_classes(theory),
             "Marks of one run are not independent.",
-            *views.missing(pd.concat([geometry, theory])),
+            *views.missing(pd.concat([measured, theory])),
         ),
     )
     return Drawing(_pages(table, looks), table, caption)
@@ -84,19 +59,7 @@ def draw(results: Results, reader: Reader) -> Drawing:
 def _some(values: pd.Series) -> str:
     """The values that there are, where those are a few, or how many."""
     names = [str(value) for value in values.unique()]
-    return ", ".join(names) if len(names) <= layers.FEW else f"{len(names)} of them"
-
-
-def _agreement(points: pd.DataFrame) -> dict[str, float]:
-    """How theory and measurement agree; no correlation of fewer than three marks, or of constants."""
-    x, y = np.log(points["measured"]), np.log(points["theory"])
-    told = len(points) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
-    return {
-        "correlation": stats.pearsonr(x, y).statistic if told else np.nan,
-        "deviation": (points["theory"] / points["measured"] - 1).mean(),
-        "n": points["data_seed"].nunique(),
-        "n_points": len(points),
-    }
+    return ", ".join(names) if len(names) <= averages.FEW else f"{len(names)} of them"
 
 
 def _pages(table: pd.DataFrame, looks: Mapping[str, dict]) -> list[Figure]:

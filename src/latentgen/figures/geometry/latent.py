@@ -1,6 +1,5 @@
 """Figure 19: latent generalization against capacity."""
 
-from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -11,31 +10,21 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
-from scipy import stats
 
-from latentgen import summary
-from latentgen.activations import INPUT
 from latentgen.caption import Caption
 from latentgen.figures.geometry import views
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.results import Results, masc_keeps
 from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, lines, sentences, style
-from latentgen.summary import FEWEST, GRID_POINT, RUN, SEEDS
-from latentgen.summary.selection import best, last_layer
+from latentgen.numbers import geometry
+from latentgen.numbers.latent import HALVES, PANELS, against_capacity
+from latentgen.numbers.results import Results, masc_keeps
+from latentgen.summary import FEWEST, GRID_POINT
 
-#: Columns of the table behind the figure, after those of the grid point.
-COLUMNS = [
-    *["panel", "series", *SEEDS, "epoch", "layer", "depth", "view", "capacity", "best_layer", "value"],
-    *["unstructured", "later", "spearman", "low", "high", "later_spearman", "later_low", "later_high", "n", "n_points"],
-    *["fit_labels", "split", "labels", "metric"],
-]
-
-#: Panels: the view whose capacity they show, and what stands against it.
-_PANELS = {
-    "each layer": ("test", "MASC, each layer (%)"),
-    "best layer": ("test", "MASC, best layer (%)"),
-    "gap, permuted": ("permuted", "MASC \N{MINUS SIGN} network (points)"),
-    "gap, restored": ("restored", "MASC \N{MINUS SIGN} network (points)"),
+#: Panel → what stands against capacity in it.
+_AGAINST = {
+    "each layer": "MASC, each layer (%)",
+    "best layer": "MASC, best layer (%)",
+    "gap, permuted": "MASC \N{MINUS SIGN} network (points)",
+    "gap, restored": "MASC \N{MINUS SIGN} network (points)",
 }
 
 #: Marks: their look without its colour.
@@ -58,84 +47,15 @@ _HEIGHT = 1.3
 #: Epochs in the legend.
 _EPOCHS = 8
 
-#: Columns of half the length of the interval of ρ, null where it is left out: of few data seeds it soon leaves [-1, 1],
-#: where every correlation lies.
-_HALVES = ["half", "later_half"]
-
 
 def draw(results: Results, reader: Reader) -> Drawing:
-    """Figure 19, from the tables geometry, probes and history.
-
-    Raises ``ValueError`` where the tables lack what the figure shows.
-    """
-    geometry = reader.rows(views.rows(results, ["capacity"]))
-    table = _table(results, geometry)
-    if table.empty:
-        raise ValueError(
-            "the tables geometry, probes and history hold no checkpoint with capacity, the probe 'masc' and the "
-            "network's test accuracy; give the same grid entry the keys 'geometry' and 'probes'"
-        )
-    table = table.assign(fit_labels="given", split="test", labels="true", metric="accuracy")
-    table.loc[table["series"] == "model", "fit_labels"] = None
-    table = views.tidy(table, geometry, [*COLUMNS, *_HALVES], _PANELS, ["masc", "model", "masc - model"])
-    return Drawing(_pages(table), table.drop(columns=_HALVES), _caption(table, geometry, results))
+    """Figure 19, from the tables geometry, probes and history."""
+    capacity = reader.rows(geometry.rows(results, ["capacity"]))
+    table = against_capacity(results, capacity)
+    return Drawing(_pages(table), table.drop(columns=HALVES), _caption(table, capacity, results))
 
 
-def _table(results: Results, geometry: pd.DataFrame) -> pd.DataFrame:
-    at = [*RUN, "epoch"]
-    capacity = geometry.dropna(subset="value").rename(columns={"value": "capacity"})
-    capacity = capacity[[*at, "layer", "view", "capacity", "unstructured"]]
-    # Only what all three tables measured, so that all panels are of the same checkpoints.
-    own = summary.model_accuracy(results.history)[[*at, "value"]].merge(capacity[at].drop_duplicates(), on=at)
-    masc = averages.probe_rows(results.probes, "masc")
-    masc = masc[masc["layer"] != INPUT][[*at, "layer", "depth", "value"]].merge(own[at], on=at)
-    own = own.merge(masc[at].drop_duplicates(), on=at)
-    if masc.empty:
-        return masc
-    highest = masc.sort_values([*at, "depth"]).groupby(at)["value"].idxmax()
-    highest = masc.loc[highest].rename(columns={"layer": "best_layer"}).drop(columns="depth")
-    gap = summary.difference(highest, own, at).merge(highest[[*at, "best_layer"]], on=at)
-    last = (
-        last_layer(masc)[[*GRID_POINT, "layer", "depth"]].drop_duplicates().merge(capacity, on=[*GRID_POINT, "layer"])
-    )
-    of_view = dict(list(last.groupby("view")))
-    parts = [(masc.merge(capacity[capacity["view"] == "test"], on=[*at, "layer"]), "each layer", "masc")]
-    for panel, series, values in (
-        ("best layer", "masc", highest),
-        ("best layer", "model", own),
-        ("gap, permuted", "masc - model", gap),
-        ("gap, restored", "masc - model", gap),
-    ):
-        if (view := _PANELS[panel][0]) in of_view:
-            parts.append((values.merge(of_view[view], on=at), panel, series))
-    table = pd.concat([part.assign(panel=panel, series=series) for part, panel, series in parts], ignore_index=True)
-    stopped = best(own, own, ["epoch"])[[*RUN, "epoch"]].rename(columns={"epoch": "best_epoch"})
-    table = table.merge(stopped, on=RUN)
-    table["later"] = table["epoch"] >= table["best_epoch"]
-    by = [*GRID_POINT, "panel", "series"]
-    counts = table.groupby(by, as_index=False).agg(n=("data_seed", "nunique"), n_points=("value", "size"))
-    later = _rank_correlations(table[table["later"]], by)
-    later = later.rename(columns={name: f"later_{name}" for name in ("spearman", "low", "high", "half")})
-    for columns in (counts, _rank_correlations(table, by), later):
-        table = table.merge(columns, on=by, how="left")
-    return table
-
-
-def _rank_correlations(table: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
-    """Spearman's correlation within each run, its mean and interval over data seeds; no row where none is defined."""
-    rows = []
-    for names, points in table.groupby([*by, *SEEDS]):
-        # Of two epochs, or of constants, a rank correlation says nothing.
-        if len(points) > 2 and points["capacity"].nunique() > 1 and points["value"].nunique() > 1:
-            value = stats.spearmanr(points["capacity"], points["value"]).statistic
-            rows.append(dict(zip([*by, *SEEDS], names, strict=True)) | {"value": value})
-    empty = table[[*by, *SEEDS]].head(0).assign(value=0.0)
-    found = summary.over_seeds(pd.DataFrame(rows) if rows else empty, by).rename(columns={"mean": "spearman"})
-    found["half"] = (found["high"] - found["spearman"]).where(found["n"] >= FEWEST)
-    return found[[*by, "spearman", "low", "high", "half"]]
-
-
-def _caption(table: pd.DataFrame, geometry: pd.DataFrame, results: Results) -> Caption:
+def _caption(table: pd.DataFrame, capacity: pd.DataFrame, results: Results) -> Caption:
     return Caption(
         shown=(
             "Columns: MASC on each hidden layer against the capacity of the test view there; MASC on its best hidden "
@@ -144,7 +64,7 @@ def _caption(table: pd.DataFrame, geometry: pd.DataFrame, results: Results) -> C
             "memorisation; the same against the restored view's.",
             "Capacity is in classes per feature, of mean-field theory, after the axes that class centres share are "
             "removed.",
-            *views.sizes(geometry),
+            *views.sizes(capacity),
             "Each panel has axes of its own.",
         ),
         scored=(
@@ -155,7 +75,7 @@ def _caption(table: pd.DataFrame, geometry: pd.DataFrame, results: Results) -> C
             f"{views.data_seeds(table)}. ρ: Spearman correlation within a run{_averaged(table)}, over all epochs, or "
             "over the later ones, from the network's best measured epoch on.",
         ),
-        caveats=(*views.few_classes(geometry), *views.missing(geometry)),
+        caveats=(*views.few_classes(capacity), *views.missing(capacity)),
     )
 
 
@@ -177,15 +97,15 @@ def _averaged(table: pd.DataFrame) -> str:
 
 
 def _pages(table: pd.DataFrame) -> list[Figure]:
-    shown = [panel for panel in _PANELS if (table["panel"] == panel).any()]
+    shown = [panel for panel in PANELS if (table["panel"] == panel).any()]
     colours, rows = _epoch_colours(table), []
     for (*pair, level), block in facets.points(table):
         last = block.loc[block["depth"].idxmax(), "layer"]
         panels: list[Panel | None] = []
         for panel in shown:
-            points, (view, what) = block[block["panel"] == panel], _PANELS[panel]
-            x_label = f"{view} capacity,\n{'same layer' if panel == 'each layer' else last}"
-            filled = Panel(partial(_panel, points=points, colours=colours), _title(points, what), x_label)
+            points = block[block["panel"] == panel]
+            x_label = f"{PANELS[panel]} capacity,\n{'same layer' if panel == 'each layer' else last}"
+            filled = Panel(partial(_panel, points=points, colours=colours), _title(points, _AGAINST[panel]), x_label)
             panels.append(None if points.empty else filled)
         n = facets.spanned(block["n"])
         rows.append(Row(panels, _HEIGHT, heading=f"{facets.heading(pair)}, level {level:g}, n = {n}", together=1))

@@ -1,16 +1,12 @@
-"""What figures of geometry share: looks of the views, epochs that stand for a run, and sentences of their captions."""
+"""What figures of geometry share: looks of the views, and sentences of their captions."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from latentgen import summary
-from latentgen.figures.numbers.results import Results
-from latentgen.figures.numbers.tidy import in_order
 from latentgen.figures.page import facets, style
-from latentgen.summary import GRID_POINT, RUN, SEEDS
-from latentgen.summary.selection import at_end, best
+from latentgen.summary import GRID_POINT
 
 #: Colour, marker and line style of each view, in the order of legends.
 LOOKS = {
@@ -37,49 +33,6 @@ def handles(views: Iterable[str], looks: Mapping[str, dict], *, joined: bool = T
         Line2D([], [], label=view, **{"linewidth": 0.9, "markersize": 3.2, "markeredgewidth": 0, **look})
         for view, look in found.items()
     ]
-
-
-def rows(results: Results, metrics: Iterable[str], key: str = "geometry") -> pd.DataFrame:
-    """Rows of the geometry of these metrics, empty views included.
-
-    Raises ``ValueError`` where none has a value; ``key`` is the key of the configuration that asks for them.
-    """
-    found = results.geometry[results.geometry["metric"].isin(list(metrics))]
-    if found["value"].notna().sum() == 0:
-        raise ValueError(
-            f"the geometry table holds no value of {', '.join(metrics)}; see the configuration key {key!r}"
-        )
-    return found
-
-
-def epochs(geometry: pd.DataFrame, results: Results) -> pd.DataFrame:
-    """The best and the last epoch of each run among those of ``geometry``: columns of the run, ``at``, ``epoch``.
-
-    The best is where the network's own test accuracy is highest, an oracle choice; of equals the earliest. Raises
-    ``ValueError`` where the history lacks a run.
-    """
-    measured = geometry[[*RUN, "epoch"]].drop_duplicates()
-    own = summary.model_accuracy(results.history).merge(measured, on=[*RUN, "epoch"])
-    highest = best(own, own, ["epoch"])[[*RUN, "epoch"]] if not own.empty else own[[*RUN, "epoch"]]
-    lacking = len(measured[RUN].drop_duplicates()) - len(highest)
-    if lacking:
-        raise ValueError(
-            f"the history table holds no test accuracy of the network at any measured epoch for {lacking} runs; "
-            "make both tables of the same grid"
-        )
-    return pd.concat([highest.assign(at="best epoch"), at_end(measured).assign(at="last epoch")], ignore_index=True)
-
-
-def tidy(table: pd.DataFrame, geometry: pd.DataFrame, columns: Sequence[str], *firsts: Iterable[str]) -> pd.DataFrame:
-    """The table behind a figure that has a row for each mark: those of ``table`` in order, with ``columns``.
-
-    Rows of panels come in the order of ``geometry``, which is that of the configuration; ``firsts`` are names of
-    panels and series, each in the order that they come in.
-    """
-    names = [name for name in ("panel", "series", "view") if name in columns]
-    order = [*(name for of_column in firsts for name in of_column), *LOOKS]
-    table = in_order(table, geometry, [*names, *SEEDS, "epoch", "depth"], dict.fromkeys(names, order))
-    return table[[*GRID_POINT, *columns]]
 
 
 def data_seeds(table: pd.DataFrame) -> str:

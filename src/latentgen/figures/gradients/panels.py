@@ -1,6 +1,6 @@
 """Figures 23 and 24: gradients of the two parts of the loss on rightly and on wrongly labelled examples."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -9,12 +9,14 @@ from matplotlib.lines import Line2D
 
 from latentgen.caption import Caption
 from latentgen.figures.geometry import views
-from latentgen.figures.gradients import tables
-from latentgen.figures.gradients.tables import (
+from latentgen.figures.page import Curve, Drawing, Measure, Reader, axes, compose_layers, lines, style
+from latentgen.numbers import gradients
+from latentgen.numbers.gradients import (
     BETWEEN_GROUPS,
     BETWEEN_PARTS,
     INDEPENDENT,
     LABEL,
+    NORM,
     PERMUTED,
     PROJECTION,
     RATIO,
@@ -23,8 +25,7 @@ from latentgen.figures.gradients.tables import (
     UNPERMUTED,
     Averaged,
 )
-from latentgen.figures.numbers.results import Results
-from latentgen.figures.page import Curve, Drawing, Measure, Reader, axes, compose_layers, lines, style
+from latentgen.numbers.results import Results
 
 #: Colours and markers tell groups of examples, line styles and hollow markers parts of the loss.
 _GROUPS = {
@@ -41,11 +42,8 @@ _EXPECTED = {"color": "0.3", "linestyle": (0, (5, 2)), "linewidth": 0.7, "zorder
 
 
 def norms(results: Results, reader: Reader) -> Drawing:
-    """Figure 23, from the tables gradients and history.
-
-    Raises ``ValueError`` where the tables lack what the figure shows.
-    """
-    averaged = tables.norms(results, reader)
+    """Figure 23, from the tables gradients and history."""
+    averaged = gradients.norms(_wanted(results, [NORM], reader), results)
     table, groups = averaged.table, reader.looks(_GROUPS)
     parts = table["part"] != TOTAL
     ratios = table[(table["group"] != UNPERMUTED) & (table["part"] != INDEPENDENT) & table["ratio"].notna()]
@@ -99,11 +97,8 @@ def _of_norms(table: pd.DataFrame) -> Iterator[str]:
 
 
 def directions(results: Results, reader: Reader) -> Drawing:
-    """Figure 24, from the tables gradients and history.
-
-    Raises ``ValueError`` where the tables lack what the figure shows.
-    """
-    averaged = tables.directions(results, reader)
+    """Figure 24, from the tables gradients and history."""
+    averaged = gradients.directions(_wanted(results, gradients.DIRECTIONS, reader), results)
     table, groups = averaged.table, reader.looks(_GROUPS)
     curves = _curves(groups)
     measures = {
@@ -124,6 +119,12 @@ def directions(results: Results, reader: Reader) -> Drawing:
 
 
 # --- both -----------------------------------------------------------------------------------------
+
+
+def _wanted(results: Results, metrics: Iterable[str], reader: Reader) -> pd.DataFrame:
+    """Rows of these metrics that the reader wants; by default of the whole network and of a few layers."""
+    rows = reader.rows(gradients.rows(results, metrics), "layer")
+    return gradients.of_few_layers(rows) if reader.layers is None else rows
 
 
 def _curves(groups: Mapping[str, dict]) -> Callable[[pd.DataFrame], list[Curve]]:

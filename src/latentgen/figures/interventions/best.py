@@ -9,29 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from latentgen import summary
 from latentgen.caption import Caption
 from latentgen.figures.interventions import rewinds
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import Drawing, Panel, Reader, Row, axes, compose, facets, lines, spread, style
-from latentgen.summary import GRID_POINT, RUN, RUNS
-from latentgen.summary.selection import (
-    REWOUND,
-    at_end,
-    best,
-    rewind_accuracy,
-    selections,
-    transfer_accuracy,
-    whole_sets,
-)
-
-#: Columns of the table behind the figure, after those of the grid point.
-COLUMNS = [
-    *["series", "at", "choice", "layer", "depth", "parameters", "batch_norm", "bias", "epoch", "mean", "low", "high"],
-    *["diff", "diff_low", "diff_high", "n", "n_runs", *RUNS, "view", "metric"],
-]
-
-_SET = ["kind", "layer", "depth", "parameters", "batch_norm"]
+from latentgen.numbers import rewinding
+from latentgen.numbers.results import Results
+from latentgen.summary import GRID_POINT
+from latentgen.summary.selection import REWOUND
 
 #: (at, choice) → marker, whether it is hollow, and what the legend says.
 _MARKS = {
@@ -40,7 +24,6 @@ _MARKS = {
     ("initialisation", "fixed"): ("D", False, "at epoch 0, re-initialised"),
     ("redrawn", "fixed"): ("x", False, "re-randomised: another initialisation"),
 }
-_SERIES = (*REWOUND, "model", "transfer")
 
 _GREY = {"color": "0.35", "linewidth": 0.7, "zorder": 1}
 #: (series, choice) → look of its line, and what the legend says.
@@ -59,12 +42,9 @@ _ROW, _MORE, _LEAST = 0.125, 0.06, 0.9
 
 
 def draw(results: Results, reader: Reader) -> Drawing:
-    """Figure 22, from the tables rewind, history and, where there is one, transfer.
-
-    Raises ``ValueError`` where the tables lack what the figure shows.
-    """
-    rewind = rewinds.rows(results)
-    table = reader.rows(_table(results, rewind), "layer")
+    """Figure 22, from the tables rewind, history and, where there is one, transfer."""
+    rewind = rewinding.rows(results)
+    table = reader.rows(rewinding.best_rewinding(results, rewind), "layer")
     looks = _looks(table, reader)
     # Other panels seldom reach down to chance.
     initial = table["at"].isin(["initialisation", "redrawn"]).any()
@@ -81,54 +61,6 @@ def _looks(table: pd.DataFrame, reader: Reader) -> dict[str, dict[str, Any]]:
         {label: look for kind, (look, label) in _LINES.items() if kind in there}
         | {name: {"color": rewinds.LOOKS[way]} for way, name in ways.items()}
     )
-
-
-def _table(results: Results, rewind: pd.DataFrame) -> pd.DataFrame:
-    own = rewinds.networks(rewind)
-    parts = [
-        _summarised(runs, ["batch_norm"], own).assign(
-            series="model", at="end" if choice == "fixed" else "best epoch", choice=choice
-        )
-        for choice, runs in own.items()
-    ]
-    parts.append(_transferred(results, rewind))
-    proper = rewind[~whole_sets(rewind)]
-    saved, held_out = rewind_accuracy(proper), rewind_accuracy(proper, view="validation")
-    for choice, selection in selections(saved, held_out):
-        chosen = best(selection, saved, ["epoch"], [*RUN, *_SET])
-        parts.append(_summarised(chosen, _SET, own, choice).assign(at="best epoch", choice=choice))
-    alone = proper[(proper["view"] == "test") & (proper["kind"] == "alone")]
-    initial = saved[(saved["epoch"] == 0) & (saved["kind"] == "alone")]
-    for at, rows in (("initialisation", initial), ("redrawn", rewinds.redrawn(alone).assign(epoch=0))):
-        if len(rows):
-            parts.append(_summarised(rows, _SET, own).assign(at=at, choice="fixed"))
-    table = pd.concat(parts, ignore_index=True)
-    table["series"] = table["series"].fillna(table["kind"])
-    return rewinds.tidy(table.assign(view="test", metric="accuracy"), results, COLUMNS, _SERIES)
-
-
-def _transferred(results: Results, rewind: pd.DataFrame) -> pd.DataFrame:
-    """Weight transfer, on all test examples and with the network's own statistics; so it has no paired difference."""
-    rows = transfer_accuracy(results.transfer[results.transfer["bias"] == "zero"])
-    rows = at_end(rows.merge(rewind[RUN].drop_duplicates(), on=RUN))
-    return _summarised(rows, [], {}).assign(series="transfer", at="end", choice="fixed", bias="zero")
-
-
-def _summarised(rows: pd.DataFrame, by: Sequence[str], own: dict[str, pd.DataFrame], choice: str = "oracle"):
-    """Means over data seeds, mean epochs, and paired differences to early stopping by ``choice``, if there is one.
-
-    ``own`` : networks by choice, of the same ways with batch normalisation
-    """
-    by = [*GRID_POINT, *by]
-    table = summary.over_seeds(rows, by).merge(rows.groupby(by, as_index=False)["epoch"].mean(), on=by)
-    if choice not in own:
-        return table
-    alike = [*RUN, "batch_norm"]
-    early = own[choice][[*alike, "value"]].rename(columns={"value": "early"})
-    gaps = rows.merge(early, on=alike, validate="many_to_one")
-    gaps = summary.over_seeds(gaps.assign(value=gaps["value"] - gaps["early"]), by)
-    columns = {"mean": "diff", "low": "diff_low", "high": "diff_high"}
-    return table.merge(gaps.rename(columns=columns)[[*by, *columns.values()]], on=by)
 
 
 def _row(point: Sequence, block: pd.DataFrame, looks: Mapping[str, dict], chance: float | None, initial: bool) -> Row:

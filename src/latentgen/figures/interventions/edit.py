@@ -5,11 +5,10 @@ from collections.abc import Mapping
 import pandas as pd
 
 from latentgen.caption import Caption
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.averages import PAIR
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import Curve, Drawing, Reader, Strip, compose_strips, facets, lines, style
-from latentgen.summary import GRID_POINT
+from latentgen.numbers.averages import PAIR
+from latentgen.numbers.edits import continued
+from latentgen.numbers.results import Results
 
 #: Trainings that went on, by the columns rows and bias of the table of edits, with their line styles.
 _CONTINUED = {
@@ -20,11 +19,8 @@ _CONTINUED = {
 
 
 def draw(results: Results, reader: Reader) -> Drawing:
-    """Figure 9, from the tables edit and history.
-
-    Raises ``ValueError`` where no training went on.
-    """
-    table = _table(results)
+    """Figure 9, from the tables edit and history."""
+    table = continued(results)
     starts = sorted(table["edit_epoch"].dropna().unique())
     looks = reader.looks({f"epoch {start}": style.series_style(turn) for turn, start in enumerate(starts)})
     # The control is no edit of a layer: it stays whatever layers are chosen.
@@ -67,22 +63,3 @@ def _curves(shown: pd.DataFrame, looks: Mapping[str, dict], *, rings: bool) -> l
             else:
                 curves.append(Curve(points, {**look, "linestyle": line}, begins=rings, marks=2))
     return curves
-
-
-def _table(results: Results) -> pd.DataFrame:
-    edit, history = results.edit, results.history
-    if edit.empty:
-        raise ValueError(
-            "the edit table holds no training that went on after an edit: no run reached the epochs of the "
-            "configuration key 'interventions: edit: epochs'; name earlier ones"
-        )
-    parts = []
-    for split, labels, mode in (("test", "true", "evaluated"), ("train", "given", "running")):
-        rows = averages.accuracies(edit, split=split, labels=labels, mode=mode)
-        key = [*GRID_POINT, "layer", "edit_epoch", "rows", "bias"]
-        series = rows["rows"].map({"none": "control"}).fillna("edit")
-        edited = averages.over_epochs(rows.assign(series=series), [*key, "series"]).assign(fit_labels="given")
-        own = averages.networks(history, rows, split=split, labels=labels, mode=mode)
-        parts += [part.assign(split=split, labels=labels, mode=mode, metric="accuracy") for part in (edited, own)]
-    parts = [part.astype({"edit_epoch": "Int64"}) if "edit_epoch" in part else part for part in parts]
-    return averages.tidy(parts, edit, ["mode", "edit_epoch", "rows", "bias"])

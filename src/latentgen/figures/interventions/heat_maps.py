@@ -1,6 +1,6 @@
 """Figures 20 and 21: heat maps of rewinding, layer by epoch."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -13,24 +13,12 @@ from matplotlib.image import AxesImage
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-from latentgen import summary
 from latentgen.caption import Caption
 from latentgen.figures.interventions import rewinds
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.averages import PAIR
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, sentences
-from latentgen.summary import GRID_POINT
-from latentgen.summary.selection import REWOUND, best, where, whole_sets
-
-#: Columns of the tables behind the figures, after those of the grid point.
-COLUMNS = [
-    *["view", "series", "choice", "layer", "depth", "parameters", "weights", "batch_norm", "epoch", "mean", "low"],
-    *["high", "n", "n_runs", "n_measured", "carried", "whole", "best", "first_best_epoch", "last_best_epoch", "metric"],
-]
-
-_BY = ["view", "kind", "layer", "depth", "parameters", "batch_norm"]
-_VIEWS = ("test", "unpermuted", "permuted", "restored")
+from latentgen.numbers import rewinding
+from latentgen.numbers.results import Results
+from latentgen.summary.selection import REWOUND
 
 #: The view in which a high accuracy is that of memorised labels, in colours of its own.
 _MEMORISED = "permuted"
@@ -55,76 +43,24 @@ _BELOW = 3.2
 
 
 def by_kind(results: Results, reader: Reader) -> Drawing:
-    """Figure 20, from the tables rewind and history.
-
-    Raises ``ValueError`` where the tables lack what the figure shows.
-    """
-    panels = [("test", kind) for kind in REWOUND]
-    return _draw(results, reader, lambda rewind: rewind["view"] == "test", panels, of_views=False)
+    """Figure 20, from the tables rewind and history."""
+    return _draw(results, reader, [("test", kind) for kind in REWOUND], of_views=False)
 
 
 def by_view(results: Results, reader: Reader) -> Drawing:
     """Figure 21, from the same tables."""
     order = ("test", "unpermuted", "restored", _MEMORISED)
-    return _draw(
-        results,
-        reader,
-        lambda rewind: rewind["view"].isin(_VIEWS) & (rewind["kind"] == "suffix"),
-        [(view, "suffix") for view in order],
-        of_views=True,
-    )
+    return _draw(results, reader, [(view, "suffix") for view in order], of_views=True)
 
 
-def _draw(
-    results: Results, reader: Reader, chosen: Callable, panels: Sequence[tuple[str, str]], *, of_views: bool
-) -> Drawing:
-    """``chosen`` : which rows are shown; ``panels`` : view and kind of each, beside one another."""
-    rewind = rewinds.rows(results)
-    first = rewind["batch_norm"].groupby([rewind[column] for column in PAIR]).transform(_first)
-    rewind = where(rewind, rewind["batch_norm"] == first)
-    shown = rewind[chosen(rewind)]
-    table = reader.rows(_table(results, shown, rewinds.networks(rewind)))
+def _draw(results: Results, reader: Reader, panels: Sequence[tuple[str, str]], *, of_views: bool) -> Drawing:
+    """``panels`` : view and kind of each, beside one another."""
+    table, rewind = rewinding.heat_maps(results, of_views=of_views)
+    table = reader.rows(table)
     there = set(zip(table["view"], table["series"], strict=True))
     panels = [panel for panel in panels if panel in there]
     rows = [_row(point, block, panels, of_views) for point, block in facets.points(table)]
-    return Drawing(compose(rows, _handles(table)), table, _caption(results, shown, table, of_views))
-
-
-def _first(batch_norm: pd.Series) -> str:
-    """The way with batch normalisation that heat maps show."""
-    return next(way for way in rewinds.LOOKS if (batch_norm == way).any())
-
-
-def _table(results: Results, rewind: pd.DataFrame, own: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    by = [*GRID_POINT, *_BY]
-    saved = averages.over_epochs(rewind[rewind["weights"] == "saved"], by).assign(weights="saved")
-    redrawn = summary.over_seeds(rewinds.redrawn(rewind), by)
-    redrawn = redrawn.assign(weights="redrawn", epoch=0, n_measured=redrawn["n_runs"], carried=False)
-    maps = pd.concat([saved, redrawn], ignore_index=True) if len(redrawn) else saved
-    maps["whole"] = whole_sets(maps)
-    # The ring of every view is where the test view is best.
-    there = maps[(maps["view"] == "test") & (maps["weights"] == "saved") & ~maps["whole"]]
-    there = there.rename(columns={"mean": "value"})
-    place = [*GRID_POINT, "kind", "layer", "epoch"]
-    chosen = best(there, there, ["epoch", "layer"], [*GRID_POINT, "kind"])
-    # At the last epoch nothing is put back, whatever layer is named.
-    last = there.groupby(GRID_POINT, as_index=False)["epoch"].max().rename(columns={"epoch": "last"})
-    chosen = chosen.merge(last, on=GRID_POINT).query("epoch < last")[place].assign(weights="saved", best=True)
-    maps = maps.merge(chosen, on=[*place, "weights"], how="left").rename(columns={"kind": "series"})
-    maps["best"] = maps["best"].eq(True)
-    parts = [maps.assign(choice="fixed"), *_networks(own)]
-    return rewinds.tidy(pd.concat(parts, ignore_index=True).assign(metric="accuracy"), results, COLUMNS, _VIEWS)
-
-
-def _networks(own: dict[str, pd.DataFrame]) -> Iterator[pd.DataFrame]:
-    """Rows of the networks with none and all layers put back, at their ends and their best epochs."""
-    for choice in ("fixed", "oracle"):
-        said = {"epoch": ("epoch", "mean")}
-        if choice == "oracle":
-            said |= {"first_best_epoch": ("epoch", "min"), "last_best_epoch": ("epoch", "max")}
-        epochs = own[choice].groupby(GRID_POINT, as_index=False).agg(**said)
-        part = summary.over_seeds(own[choice], GRID_POINT).merge(epochs, on=GRID_POINT)
-        yield part.assign(choice=choice, series="model", view="test")
+    return Drawing(compose(rows, _handles(table)), table, _caption(results, rewind, table, of_views))
 
 
 def _row(point: Sequence, block: pd.DataFrame, panels: Sequence[tuple[str, str]], of_views: bool) -> Row:
@@ -265,7 +201,7 @@ def _caption(results: Results, rewind: pd.DataFrame, table: pd.DataFrame, of_vie
     if table["carried"].any():
         caveats.append("A run that has stopped stands in later columns with its last value.")
     if of_views:
-        of_levels = results.rewind["view"].isin(_VIEWS) & results.rewind["level"].isin(table["level"])
+        of_levels = results.rewind["view"].isin(rewinding.VIEWS) & results.rewind["level"].isin(table["level"])
         caveats += rewinds.missing(results.rewind.loc[of_levels, ["level", "n"]])
     return Caption(
         shown=tuple(shown),

@@ -1,15 +1,12 @@
-"""What figures of rewinding share: their rows, the networks that they are compared with, and sentences of captions."""
-
-from collections.abc import Sequence
+"""What figures of rewinding share: names, colours, and sentences of captions."""
 
 import pandas as pd
 
 from latentgen import summary
-from latentgen.figures.numbers.results import Results
-from latentgen.figures.numbers.tidy import in_order
 from latentgen.figures.page import facets, style
-from latentgen.summary import GRID_POINT, RUN
-from latentgen.summary.selection import REWIND_BATCH_NORM, REWOUND, rewinding_baselines, where
+from latentgen.numbers.results import Results
+from latentgen.summary import RUN
+from latentgen.summary.selection import REWIND_BATCH_NORM
 
 #: What each set of layers is called in titles.
 KINDS = {"alone": "single layer", "prefix": "first layers", "suffix": "last layers"}
@@ -28,51 +25,6 @@ _WAYS = {
         "those of other inputs: accuracy may fall for that reason alone."
     ),
 }
-
-
-def rows(results: Results) -> pd.DataFrame:
-    """Accuracies of rewound networks, without views that have no examples.
-
-    Raises ``ValueError`` where there are none on test examples.
-    """
-    found = where(results.rewind, (results.rewind["metric"] == "accuracy") & results.rewind["value"].notna())
-    if not ((found["view"] == "test") & (found["weights"] == "saved")).any():
-        raise ValueError(
-            "the rewind table holds no test accuracy of a rewound network; give a grid entry the configuration key "
-            "'interventions.rewind'"
-        )
-    return found
-
-
-def redrawn(rewind: pd.DataFrame) -> pd.DataFrame:
-    """Rows of redrawn weights, one for each run and set of layers, the mean over draws."""
-    names = [*RUN, "view", "kind", "layer", "depth", "parameters", "batch_norm"]
-    return rewind[rewind["weights"] == "redrawn"].groupby(names, as_index=False)["value"].mean()
-
-
-def networks(rewind: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Test accuracies of the same networks with none and all layers put back, a row for each run and way, by choice.
-
-    See `latentgen.summary.selection.rewinding_baselines`.
-    """
-    names = rewind["batch_norm"].unique()
-    ways = [rewinding_baselines(where(rewind, rewind["batch_norm"] == name)) for name in names]
-    choices = [choice for choice in ("fixed", "oracle", "validation") if any(choice in way for way in ways)]
-    return {choice: pd.concat([way[choice] for way in ways if choice in way]) for choice in choices}
-
-
-def tidy(table: pd.DataFrame, results: Results, columns: Sequence[str], firsts: Sequence[str]) -> pd.DataFrame:
-    """The table behind a figure, in order; rows of panels come in that of the configuration."""
-    by = [name for name in ("view", "series", "at", "batch_norm", "choice", "depth", "weights") if name in columns]
-    order = {"view": firsts, "series": [*firsts, *REWOUND], "weights": ["saved", "redrawn"]}
-    table = in_order(table, results.rewind, [*by, "epoch"], order)[[*GRID_POINT, *columns]]
-    # Columns that may be null in part or throughout keep their type so.
-    types = {
-        **dict.fromkeys(["view", "at", "series", "choice", "layer", "batch_norm", "bias", "weights"], "string"),
-        **dict.fromkeys(["depth", "parameters", "n_measured"], "Int64"),
-        **dict.fromkeys(["carried", "whole", "best"], "boolean"),
-    }
-    return table.astype({name: kind for name, kind in types.items() if name in columns})
 
 
 def draws(rewind: pd.DataFrame) -> str:

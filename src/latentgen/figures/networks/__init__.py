@@ -2,7 +2,7 @@
 
 from latentgen.caption import Caption
 from latentgen.figure import Figure
-from latentgen.figures import models
+from latentgen.numbers import models
 from latentgen.papers import STEPHENSON
 
 FIGURES = (

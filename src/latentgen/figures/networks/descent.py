@@ -10,9 +10,9 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from latentgen.caption import Caption
-from latentgen.figures.networks.sweeps import by_size
-from latentgen.figures.numbers.results import Results
 from latentgen.figures.page import Drawing, Panel, Reader, Row, axes, compose, facets, lines, sentences, spread, style
+from latentgen.numbers.descent import by_size
+from latentgen.numbers.results import Results
 from latentgen.summary import FEWEST
 from latentgen.summary.descent import FEWEST_SEEDS, SWEEP
 
@@ -48,11 +48,7 @@ _BESIDE = 3
 
 
 def draw(results: Results, reader: Reader) -> Drawing:
-    """Figure 25, from the tables history and layers, and from geometry where the grid has it.
-
-    Raises ``ValueError`` where no three networks that differ in width alone have runs, or a table lacks what belongs
-    to them.
-    """
+    """Figure 25, from the tables history and layers, and from geometry where the grid has it."""
     table = reader.rows(by_size(results))
     looks = reader.looks(dict(_LABELS.values()))
     drawn = {measure: looks[label] for measure, (label, _) in _LABELS.items()}

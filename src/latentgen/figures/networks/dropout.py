@@ -1,16 +1,8 @@
 """Figure 13: networks trained with dropout and without."""
 
-from collections.abc import Mapping
-from typing import Any
-
-import pandas as pd
-
-from latentgen import summary
-from latentgen.figures.models import dropout_pairs
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.results import Results, kept, probe_label
 from latentgen.figures.page import Curve, Drawing, Legend, Reader, Strip, compose_strips, facets, lines, style
-from latentgen.summary import GRID_POINT, selection
+from latentgen.numbers.networks import dropout
+from latentgen.numbers.results import Results, kept, probe_label
 
 _LOOKS = {
     "network": {"color": "black", "linewidth": 1.0, "zorder": 3, "marker": "o"},
@@ -20,11 +12,8 @@ _GREY = {"color": "0.35", "marker": "o"}
 
 
 def draw(results: Results, reader: Reader) -> Drawing:
-    """Figure 13, from the tables probes and history.
-
-    Raises ``ValueError`` where the tables lack what is to be compared.
-    """
-    table = reader.rows(_table(results))
+    """Figure 13, from the tables probes and history."""
+    table = reader.rows(dropout(results))
     looks = reader.looks(_LOOKS)
     blocks = []
     for (dataset, pair, noise), block in table.groupby(["dataset", "pair", "noise"], sort=False):
@@ -48,46 +37,3 @@ def draw(results: Results, reader: Reader) -> Drawing:
         *([lines.CHANCE] if results.chance else []),
     ]
     return Drawing(compose_strips(table, blocks, handles), table)
-
-
-def _table(results: Results) -> pd.DataFrame:
-    parts = []
-    for pair in dropout_pairs(results.models):
-        both = results.probes[results.probes["model"].isin(pair)]
-        for _, probes in both.groupby(["dataset", "noise"], sort=False):
-            if probes["model"].nunique() < 2:
-                continue
-            rows = _best_on_last_layer(probes, results.settings)
-            key = [*GRID_POINT, "layer", "depth"]
-            found = [averages.over_epochs(rows, key).assign(series=rows["probe"].iloc[0], fit_labels="given")]
-            found.append(averages.networks(results.history, rows))
-            parts += [part.assign(pair=" / ".join(pair)) for part in found]
-    if not parts:
-        raise ValueError(
-            "the probes table holds no data set and noise kind with both models of a pair that differs in dropout "
-            "alone; list both models in the same entry of the configuration key 'grid'"
-        )
-    rates = {name: declared["options"].get("dropout", 0.0) for name, declared in results.models.items()}
-    parts = [part.assign(dropout=part["model"].map(rates)) for part in parts]
-    parts = [part.assign(split="test", labels="true", metric="accuracy") for part in parts]
-    return averages.tidy(parts, results.probes, ["pair", "dropout"])
-
-
-def _best_on_last_layer(probes: pd.DataFrame, settings: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Test accuracies on the last layer of the probe that is best there at the end, on the mean over grid points.
-
-    Candidates are fitted on the given labels, with running statistics in batch normalisation.
-    """
-    plain = [
-        name for name, probe in settings.items() if (probe["fit_labels"], probe["batch_norm"]) == ("given", "running")
-    ]
-    rows = summary.probe_accuracy(probes[probes["probe"].isin(plain)])
-    rows = rows[rows.groupby("probe")["model"].transform("nunique") == 2]
-    if rows.empty:
-        raise ValueError(
-            f"of the models {', '.join(probes['model'].unique())} the probes table holds no test accuracy of a common "
-            "probe that is fitted on given labels; add one to both under the configuration key 'probes'"
-        )
-    rows = selection.last_layer(rows)
-    final = selection.at_end(rows).groupby(["probe", *GRID_POINT])["value"].mean().groupby("probe").mean()
-    return rows[rows["probe"] == final.idxmax()]

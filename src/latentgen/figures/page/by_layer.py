@@ -11,10 +11,7 @@ from matplotlib.lines import Line2D
 from latentgen.figures.page import facets, lines
 from latentgen.figures.page.lines import Curve
 from latentgen.figures.page.pages import Panel, Row, compose
-from latentgen.summary import GRID_POINT
-
-#: Columns with the range, over runs, of the networks' best epochs.
-BEST = ["first_best_epoch", "last_best_epoch"]
+from latentgen.numbers.epochs import BEST
 
 _HEIGHT = 0.95
 
@@ -40,7 +37,7 @@ def compose_layers(table: pd.DataFrame, measures: Mapping[str, Measure], legend:
     Parameters
     ----------
     table : behind the figure, with columns ``line`` (names of measures), ``layer``, ``depth``, ``epoch``, ``n`` and
-        `BEST`; grid points in the order in which they are drawn
+        `latentgen.numbers.epochs.BEST`; grid points in the order in which they are drawn
     legend : handles, to which that of the best epoch is added
     """
     n, rows = facets.numbers(table), []
@@ -69,9 +66,3 @@ def _panels(
         Panel(lines.over_epochs(measure.curves(rows[rows["layer"] == layer]), axis, last, best=best), x_label="epoch")
         for layer in layers
     ]
-
-
-def best_epochs(epochs: pd.DataFrame) -> pd.DataFrame:
-    """The columns `BEST` of each grid point; ``epochs`` : the best and the last epoch of each run, column ``at``."""
-    best = epochs[epochs["at"] == "best epoch"].groupby(GRID_POINT, as_index=False)["epoch"]
-    return best.agg(**dict(zip(BEST, ("min", "max"), strict=True)))

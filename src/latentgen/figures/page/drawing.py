@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 
 from latentgen.caption import Caption
 from latentgen.figure import Figure as Declared
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.averages import PAIR
 from latentgen.figures.page import sentences, style
+from latentgen.numbers import averages
+from latentgen.numbers.averages import PAIR
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
 
-from latentgen.figures.numbers.averages import PAIR
 from latentgen.figures.page.pages import Panel
+from latentgen.numbers.averages import PAIR
 from latentgen.summary import GRID_POINT
 
 #: Most levels beside one another.

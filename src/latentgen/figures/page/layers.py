@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -11,8 +10,6 @@ from latentgen.figures.page import spread, style
 
 #: Names of layers that are written, at most.
 _NAMED = 12
-#: Most layers of panels beside one another.
-FEW = 5
 
 
 def axis(ax: Axes, names: Sequence[str]) -> None:
@@ -29,9 +26,3 @@ def line(ax: Axes, points: pd.DataFrame, names: Sequence[str], look: Mapping[str
     points = points.set_index("layer").reindex(names)
     spread.along(ax, range(len(names)), points, dict(look), scale=scale)
     ax.plot(range(len(names)), scale * points["mean"], **{**style.LINE, **look})
-
-
-def few(names: Sequence[str]) -> list[str]:
-    """At most `FEW` of ``names``, given in order of depth: evenly spread, the first and the last included."""
-    places = np.unique(np.linspace(0, len(names) - 1, min(FEW, len(names))).round().astype(int))
-    return [names[place] for place in places]

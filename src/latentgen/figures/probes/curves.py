@@ -5,11 +5,8 @@ from functools import partial
 import pandas as pd
 from matplotlib.axes import Axes
 
-from latentgen import summary
 from latentgen.activations import INPUT
 from latentgen.caption import Caption
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.results import Results, masc_keeps, probe_label
 from latentgen.figures.page import (
     Curve,
     Drawing,
@@ -22,17 +19,14 @@ from latentgen.figures.page import (
     sentences,
     style,
 )
-from latentgen.summary import GRID_POINT, RUN
-from latentgen.summary.portions import portions
-from latentgen.summary.selection import MEASURED
+from latentgen.numbers import averages
+from latentgen.numbers.probes import over_training
+from latentgen.numbers.results import Results, masc_keeps, probe_label
 
 
 def _draw(probe: str, minus: str | None, results: Results, reader: Reader) -> Drawing:
-    """The accuracy of ``probe``, or of that minus another.
-
-    Raises ``ValueError`` where a probe or the networks' test accuracy is missing.
-    """
-    table = _table(results, probe, minus)
+    """The accuracy of ``probe``, or of that minus another, from the tables probes and history."""
+    table = over_training(results, probe, minus)
     styles = reader.layers_of_models(table)
     table = reader.rows(table, "layer")
     label = "test accuracy (%)" if minus is None else f"{_short(probe)} \N{MINUS SIGN} {_short(minus)} (points)"
@@ -73,28 +67,6 @@ def _input_beyond(ax: Axes, points: pd.DataFrame) -> None:
         text = f"{INPUT}: {sentences.signed(values.mean())}"
         place = {"va": "bottom", "y": 0.03} if values.mean() <= low else {"va": "top", "y": 0.97}
         ax.text(0.97, s=text, transform=ax.transAxes, ha="right", color="0.3", **place)
-
-
-def _table(results: Results, probe: str, minus: str | None) -> pd.DataFrame:
-    probes = results.probes
-    if minus is None:
-        rows, series = averages.probe_rows(probes, probe), probe
-    else:
-        for name in (probe, minus):
-            averages.probe_rows(probes[MEASURED], name)
-        rows = pd.concat([_differences(part, probe, minus) for (part,) in portions(probes)], ignore_index=True)
-        series = f"{probe} - {minus}"
-    parts = [averages.over_epochs(rows, [*GRID_POINT, "layer", "depth"]).assign(series=series, fit_labels="given")]
-    if minus is None:
-        # Only of what was probed: a panel without layers says nothing.
-        parts.append(averages.networks(results.history, rows, on=GRID_POINT))
-    parts = [part.assign(split="test", labels="true", metric="accuracy") for part in parts]
-    return averages.tidy(parts, probes)
-
-
-def _differences(probes: pd.DataFrame, probe: str, minus: str) -> pd.DataFrame:
-    both = [summary.probe_accuracy(probes, name) for name in (probe, minus)]
-    return summary.difference(*both, [*RUN, "layer", "depth", "epoch"])
 
 
 def _short(probe: str) -> str:

@@ -10,11 +10,10 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from latentgen.caption import Caption
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.averages import PAIR
-from latentgen.figures.numbers.endings import at_the_end
-from latentgen.figures.numbers.results import Results, masc_keeps, probe_label
 from latentgen.figures.page import Drawing, Panel, Reader, Row, compose, facets, sentences, spread
+from latentgen.numbers import averages, endings
+from latentgen.numbers.averages import PAIR
+from latentgen.numbers.results import Results, masc_keeps, probe_label
 from latentgen.probes.compared import thresholds
 
 #: The network's own rows: what they are called.
@@ -26,16 +25,9 @@ _CELL, _BROAD, _DIGIT, _WIDTH, _LEAST = 0.14, 0.2, 0.07, 5.75, 2.5
 
 
 def all_probes(results: Results, reader: Reader) -> Drawing:
-    """Figure 10, from the tables probes and history.
-
-    Raises ``ValueError`` where the tables lack what the figure shows.
-    """
-    # Fewer axes are the subject of figure 11, other modes of batch norm that of figure 14.
-    ablated = thresholds(results.settings)[:-1]
-    names = [
-        name for name, probe in results.settings.items() if probe["batch_norm"] == "running" and name not in ablated
-    ]
-    table = reader.rows(at_the_end(results, names), "layer")
+    """Figure 10, from the tables probes and history."""
+    table, names = endings.all_probes(results)
+    table = reader.rows(table, "layer")
     labels = {name: fitted_label(name, results.settings[name]) for name in names}
     shown = table[table["at"] != "initialisation"]
     norm = Normalize(100 * shown["mean"].min(), 100 * shown["mean"].max() + 1e-9)
@@ -59,7 +51,7 @@ def all_probes(results: Results, reader: Reader) -> Drawing:
             rows.append(Row(facets.beside(block, line, panel), height, heading=facets.heading(pair)))
     beside = max(len(row.panels) for row in rows)
     width = max(_BROAD * cells, _LEAST / beside)
-    return Drawing(compose(rows, panel_width=width), table, _caption(table, results, ablated))
+    return Drawing(compose(rows, panel_width=width), table, _caption(table, results))
 
 
 def fitted_label(name: str, probe: Mapping[str, Any]) -> str:
@@ -111,12 +103,12 @@ def _number(ax: Axes, x: float, y: float, value: float, norm: Normalize) -> None
     ax.text(x, y, f"{value:.0f}", ha="center", va="center", color="white" if dark else "black")
 
 
-def _caption(table: pd.DataFrame, results: Results, ablated: Sequence[str]) -> Caption:
+def _caption(table: pd.DataFrame, results: Results) -> Caption:
     cells = table[(table["at"] == "end") & (table["series"] != "model")]
     fitted = {results.settings[name]["fit_labels"] for name in cells["series"].unique()}
     return Caption(
         shown=(
-            *(["MASC with fewer axes is left to Figure 11."] if ablated else []),
+            *(["MASC with fewer axes is left to Figure 11."] if thresholds(results.settings)[:-1] else []),
             *(
                 ["The table also has probes of the untrained network."]
                 if (table["at"] == "initialisation").any()

@@ -7,12 +7,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from latentgen.caption import Caption
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.endings import at_the_end
-from latentgen.figures.numbers.results import Results, kept
 from latentgen.figures.page import Drawing, Panel, Reader, Row, axes, compose, facets, layers, lines, spread, style
-from latentgen.probes import compared
-from latentgen.summary import GRID_POINT
+from latentgen.numbers import averages
+from latentgen.numbers.endings import by_variance
+from latentgen.numbers.results import Results, kept
 
 #: The network's own accuracies: how they are drawn, and what they are called.
 _NETWORK = {
@@ -23,17 +21,13 @@ _NETWORK = {
     ),
 }
 
-
 #: Most levels beside one another.
 _MOST = 4
 
 
 def draw(results: Results, reader: Reader) -> Drawing:
-    """Figure 11, from the tables probes and history.
-
-    Raises ``ValueError`` where the tables lack what the figure shows.
-    """
-    table, names = _table(results)
+    """Figure 11, from the tables probes and history."""
+    table, names = by_variance(results)
     styles = style.layer_styles(names)
     looks = reader.looks({kept(results.settings[name]): styles[name] for name in names})
     table = reader.rows(table, "layer")
@@ -57,22 +51,6 @@ def draw(results: Results, reader: Reader) -> Drawing:
     handles += [lines.handle(label, look) for look, label in _NETWORK.values()]
     handles += [lines.CHANCE] if _reaches_chance(table, results.chance) else []
     return Drawing(compose(rows, handles), table, Caption(shown=("Each panel of accuracies has an axis of its own.",)))
-
-
-def _table(results: Results) -> tuple[pd.DataFrame, list[str]]:
-    """The table behind the figure, and the probes in it."""
-    names = compared.thresholds(results.settings)
-    # A network with one of them has nothing to compare.
-    rows = results.probes[results.probes["probe"].isin(names)]
-    several = rows.groupby(GRID_POINT)["probe"].transform("nunique") > 1
-    table = at_the_end(results.replaced(probes=rows[several] if several.any() else rows), names, initial=False)
-    shown = [name for name in names if (table["series"] == name).any()]
-    if len(shown) < 2:
-        raise ValueError(
-            "the probes table holds fewer than two probes of kind masc that differ in the axes they keep; add some "
-            "with another variance or n_axes under the configuration key 'probes'"
-        )
-    return table, shown
 
 
 def _reaches_chance(table: pd.DataFrame, chance: Mapping[str, float]) -> bool:

@@ -1,14 +1,14 @@
-"""The numbers behind figure 25: accuracies and geometry of networks that differ in width alone, by their size."""
+"""The table behind figure 25: accuracies and geometry of networks that differ in width alone, by their size."""
 
 import numpy as np
 import pandas as pd
 
 from latentgen import summary
-from latentgen.figures import models
-from latentgen.figures.geometry import views
-from latentgen.figures.numbers.results import Results
-from latentgen.figures.numbers.tidy import undefined_kept
 from latentgen.models import OUTPUT
+from latentgen.numbers import models
+from latentgen.numbers.epochs import best_and_last
+from latentgen.numbers.results import Results
+from latentgen.numbers.tidy import undefined_kept
 from latentgen.summary import RUN, RUNS
 from latentgen.summary.descent import SWEEP, dips, sweep_accuracies
 
@@ -90,7 +90,7 @@ def _geometry(results: Results, accuracies: pd.DataFrame) -> pd.DataFrame:
     rows = rows[rows["depth"] == rows.groupby(["dataset", "model"])["depth"].transform("max")]
     if rows.empty:
         return rows
-    rows = rows.merge(views.epochs(rows, results), on=[*RUN, "epoch"])
+    rows = rows.merge(best_and_last(rows, results), on=[*RUN, "epoch"])
     at = rows["at"].str.removesuffix(" epoch")
     rows = rows.assign(measure=rows["metric"] + "_" + at, choice=at.map({"best": "oracle", "last": "fixed"}))
     return rows[[*accuracies.columns, "layer"]]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from latentgen import summary, tables
 from latentgen.figures.catalogue import FIGURES
-from latentgen.figures.numbers.results import UNUSED, Results
+from latentgen.numbers.results import UNUSED, Results
 from latentgen.summary import RUN, distinct
 from latentgen.summary.portions import read_portions
 from latentgen.summary.selection import at_end

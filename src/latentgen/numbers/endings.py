@@ -1,12 +1,13 @@
-"""The numbers behind figures 10 and 11: what probes find at the end of training."""
+"""The tables behind figures 10 and 11: what probes find at the end of training."""
 
 from collections.abc import Sequence
 
 import pandas as pd
 
 from latentgen import summary
-from latentgen.figures.numbers.averages import PAIR
-from latentgen.figures.numbers.results import Results
+from latentgen.numbers.averages import PAIR
+from latentgen.numbers.results import Results
+from latentgen.probes import compared
 from latentgen.summary import GRID_POINT, RUN, RUNS
 from latentgen.summary.selection import at_end, best, where
 
@@ -17,7 +18,36 @@ COLUMNS = [
 ]
 
 
-def at_the_end(results: Results, names: Sequence[str], *, initial: bool = True) -> pd.DataFrame:
+def all_probes(results: Results) -> tuple[pd.DataFrame, list[str]]:
+    """The table behind figure 10, and the probes that it is of."""
+    # Fewer axes are the subject of figure 11, other modes of batch norm that of figure 14.
+    ablated = compared.thresholds(results.settings)[:-1]
+    names = [
+        name for name, probe in results.settings.items() if probe["batch_norm"] == "running" and name not in ablated
+    ]
+    return _at_the_end(results, names), names
+
+
+def by_variance(results: Results) -> tuple[pd.DataFrame, list[str]]:
+    """The table behind figure 11, and the probes in it: MASC by the variance, or the axes, that it keeps.
+
+    Raises ``ValueError`` where there are fewer than two.
+    """
+    names = compared.thresholds(results.settings)
+    # A network with one of them has nothing to compare.
+    rows = results.probes[results.probes["probe"].isin(names)]
+    several = rows.groupby(GRID_POINT)["probe"].transform("nunique") > 1
+    table = _at_the_end(results.replaced(probes=rows[several] if several.any() else rows), names, initial=False)
+    shown = [name for name in names if (table["series"] == name).any()]
+    if len(shown) < 2:
+        raise ValueError(
+            "the probes table holds fewer than two probes of kind masc that differ in the axes they keep; add some "
+            "with another variance or n_axes under the configuration key 'probes'"
+        )
+    return table, shown
+
+
+def _at_the_end(results: Results, names: Sequence[str], *, initial: bool = True) -> pd.DataFrame:
     """Means over data seeds of each of these probes on each layer, and of the networks at the end and at their best.
 
     ``initial`` : whether untrained networks have rows. Raises ``ValueError`` where there is nothing of either.

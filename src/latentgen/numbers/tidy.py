@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from latentgen.figures.numbers.averages import PAIR
+from latentgen.numbers.averages import PAIR
 from latentgen.summary import GRID_POINT
 
 

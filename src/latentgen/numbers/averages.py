@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from latentgen import summary
@@ -11,6 +12,9 @@ from latentgen.summary.selection import where
 
 #: Columns that name a row of panels.
 PAIR = GRID_POINT[:3]
+
+#: Most layers of panels beside one another.
+FEW = 5
 
 #: Columns of the tables behind the figures, after those of the grid point; each figure may add its own after ``depth``.
 CURVE = ["series", "layer", "depth"]
@@ -97,3 +101,9 @@ def tidy(parts: Sequence[pd.DataFrame], order: pd.DataFrame, extra: Sequence[str
 def layers(table: pd.DataFrame) -> list[str]:
     """Layers of the curves, in order of depth."""
     return list(table.dropna(subset="layer").sort_values("depth")["layer"].unique())
+
+
+def few(names: Sequence[str]) -> list[str]:
+    """At most `FEW` of the layers ``names``, in order of depth: evenly spread, the first and the last included."""
+    places = np.unique(np.linspace(0, len(names) - 1, min(FEW, len(names))).round().astype(int))
+    return [names[place] for place in places]

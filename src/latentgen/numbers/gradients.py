@@ -1,4 +1,4 @@
-"""The numbers behind figures 23 and 24: norms and directions of gradients, averaged over runs."""
+"""The tables behind figures 23 and 24: norms and directions of gradients, averaged over runs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 
 from latentgen import summary
-from latentgen.figures.geometry import views
-from latentgen.figures.numbers import averages
-from latentgen.figures.numbers.averages import PAIR
-from latentgen.figures.numbers.results import Results
-from latentgen.figures.numbers.tidy import in_order, undefined_kept
-from latentgen.figures.page import Reader, by_layer, layers
+from latentgen.numbers import averages
+from latentgen.numbers.averages import PAIR
+from latentgen.numbers.epochs import BEST, best_and_last, best_ranges
+from latentgen.numbers.results import Results
+from latentgen.numbers.tidy import in_order, undefined_kept
 from latentgen.summary import GRID_POINT, RUN, RUNS
 
 #: The layer that stands for all weights of a network.
@@ -32,7 +31,7 @@ RATIO = {name: f"{name}_ratio".removeprefix("mean_") for name in ("mean", "low",
 LARGEST = {name: f"largest_{RATIO[name]}" for name in ("mean", "low", "high")}
 
 #: What figure 24 shows: groups and parts of each metric of the table gradients.
-_DIRECTIONS = {
+DIRECTIONS = {
     BETWEEN_GROUPS: ((PERMUTED,), PARTS),
     "projection": ((UNPERMUTED, PERMUTED), (LABEL, INDEPENDENT)),
     BETWEEN_PARTS: ((UNPERMUTED, PERMUTED), (LABEL,)),
@@ -48,48 +47,8 @@ class Averaged(NamedTuple):
     empty: pd.DataFrame
 
 
-def norms(results: Results, reader: Reader) -> Averaged:
-    """Norms per root parameter, their geometric means, and ratios of the groups to the unpermuted examples.
-
-    Raises ``ValueError`` where the tables lack them, as `directions` does.
-    """
-    found = _rows(results, [NORM], reader)
-    found = found[(found["group"] != SELECTED) | (found["part"] == LABEL)]
-    # Norms and ratios are compared over orders of magnitude and are never negative: so are means of their logarithms.
-    rows = undefined_kept(found.assign(value=np.log10(found["value"].where(found["value"] > 0))))
-    best = views.epochs(rows, results)
-    table = _averaged(rows, best)
-    if (rows["group"] != UNPERMUTED).any():
-        table = _with_ratios(table, rows, best)
-    else:
-        table[[*RATIO.values(), *LARGEST.values()]] = np.nan
-    logarithms = ["mean", "low", "high", *RUNS, *RATIO.values(), *LARGEST.values()]
-    table[logarithms] = 10 ** table[logarithms].where(np.isfinite(table[logarithms]))
-    table["expected_ratio"] = _expected(table, results.chance)
-    columns = [*CURVE, *RATIO.values(), *LARGEST.values(), "expected_ratio", *by_layer.BEST]
-    return Averaged(_tidy(table, results.gradients, columns), rows, found[found["n"] == 0])
-
-
-def directions(results: Results, reader: Reader) -> Averaged:
-    """Cosines between groups and between parts, and projections per root parameter on the total gradient."""
-    found = _rows(results, _DIRECTIONS, reader)
-    drawn = [
-        (found["metric"] == metric) & found["group"].isin(groups) & found["part"].isin(parts)
-        for metric, (groups, parts) in _DIRECTIONS.items()
-    ]
-    found = found[np.logical_or.reduce(drawn)]
-    projected = found["metric"] == "projection"
-    scaled = found["value"].where(~projected, found["value"] / np.sqrt(found["parameters"]))
-    found = found.assign(value=scaled, metric=found["metric"].where(~projected, PROJECTION))
-    rows = undefined_kept(found)
-    table = _averaged(rows, views.epochs(rows, results))
-    return Averaged(_tidy(table, results.gradients, [*CURVE, *by_layer.BEST]), rows, found[found["n"] == 0])
-
-
-def _rows(results: Results, metrics: Iterable[str], reader: Reader) -> pd.DataFrame:
-    """Rows of these metrics that the reader wants, groups without examples included.
-
-    By default they are of the whole network and of a few layers.
+def rows(results: Results, metrics: Iterable[str]) -> pd.DataFrame:
+    """Rows of these metrics, groups without examples included.
 
     Raises ``ValueError`` where one of the metrics has no value.
     """
@@ -103,21 +62,63 @@ def _rows(results: Results, metrics: Iterable[str], reader: Reader) -> pd.DataFr
         raise ValueError(
             f"the gradients table holds no value of {', '.join(sorted(lacking))}; see the configuration key 'gradients'"
         )
-    table = reader.rows(table, "layer")
-    if reader.layers is not None:
-        return table
+    return table
+
+
+def of_few_layers(found: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the whole network and of a few layers of each model."""
     parts = []
-    for _, of_pair in table.groupby(PAIR, sort=False):
-        shown = layers.few(averages.layers(of_pair[of_pair["layer"] != NETWORK]))
+    for _, of_pair in found.groupby(PAIR, sort=False):
+        shown = averages.few(averages.layers(of_pair[of_pair["layer"] != NETWORK]))
         parts.append(of_pair[of_pair["layer"].isin([NETWORK, *shown])])
     return pd.concat(parts)
 
 
+def norms(found: pd.DataFrame, results: Results) -> Averaged:
+    """Norms per root parameter, their geometric means, and ratios of the groups to the unpermuted examples.
+
+    ``found`` : `rows` of the metric `NORM`, or some of them. Raises ``ValueError`` where the history lacks a run, as
+    `directions` does.
+    """
+    found = found[(found["group"] != SELECTED) | (found["part"] == LABEL)]
+    # Norms and ratios are compared over orders of magnitude and are never negative: so are means of their logarithms.
+    measured = undefined_kept(found.assign(value=np.log10(found["value"].where(found["value"] > 0))))
+    best = best_and_last(measured, results)
+    table = _averaged(measured, best)
+    if (measured["group"] != UNPERMUTED).any():
+        table = _with_ratios(table, measured, best)
+    else:
+        table[[*RATIO.values(), *LARGEST.values()]] = np.nan
+    logarithms = ["mean", "low", "high", *RUNS, *RATIO.values(), *LARGEST.values()]
+    table[logarithms] = 10 ** table[logarithms].where(np.isfinite(table[logarithms]))
+    table["expected_ratio"] = _expected(table, results.chance)
+    columns = [*CURVE, *RATIO.values(), *LARGEST.values(), "expected_ratio", *BEST]
+    return Averaged(_tidy(table, results.gradients, columns), measured, found[found["n"] == 0])
+
+
+def directions(found: pd.DataFrame, results: Results) -> Averaged:
+    """Cosines between groups and between parts, and projections per root parameter on the total gradient.
+
+    ``found`` : `rows` of the metrics `DIRECTIONS`, or some of them
+    """
+    drawn = [
+        (found["metric"] == metric) & found["group"].isin(groups) & found["part"].isin(parts)
+        for metric, (groups, parts) in DIRECTIONS.items()
+    ]
+    found = found[np.logical_or.reduce(drawn)]
+    projected = found["metric"] == "projection"
+    scaled = found["value"].where(~projected, found["value"] / np.sqrt(found["parameters"]))
+    found = found.assign(value=scaled, metric=found["metric"].where(~projected, PROJECTION))
+    measured = undefined_kept(found)
+    table = _averaged(measured, best_and_last(measured, results))
+    return Averaged(_tidy(table, results.gradients, [*CURVE, *BEST]), measured, found[found["n"] == 0])
+
+
 def _averaged(rows: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:
-    """Means over data seeds, with the range of the best epochs over runs; ``best`` : as `views.epochs` gives them."""
+    """Means over data seeds, with the range of the best epochs over runs; ``best`` : as `best_and_last` gives them."""
     table = averages.over_epochs(rows, [*GRID_POINT, "layer", "group", "part", "metric"])
     weights = rows[[*PAIR, "layer", "depth", "parameters"]].drop_duplicates()
-    return table.merge(weights, on=[*PAIR, "layer"]).merge(by_layer.best_epochs(best), on=GRID_POINT)
+    return table.merge(weights, on=[*PAIR, "layer"]).merge(best_ranges(best), on=GRID_POINT)
 
 
 def _with_ratios(table: pd.DataFrame, rows: pd.DataFrame, best: pd.DataFrame) -> pd.DataFrame:

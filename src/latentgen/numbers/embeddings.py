@@ -7,8 +7,8 @@ import pandas as pd
 
 from latentgen import summary
 from latentgen.embeddings.declaration import METHODS
-from latentgen.figures.numbers.averages import PAIR
-from latentgen.figures.numbers.results import Results
+from latentgen.numbers.averages import PAIR
+from latentgen.numbers.results import Results
 from latentgen.summary import GRID_POINT, RUN, SEEDS
 from latentgen.summary.selection import best
 

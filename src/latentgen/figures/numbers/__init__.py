@@ -1,1 +1,0 @@
-"""The numbers behind figures: tables as figures need them, averages over runs, order."""
