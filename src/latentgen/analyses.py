@@ -14,6 +14,9 @@ from latentgen.probes.declaration import PROBES
 
 ALL: tuple[Analysis, ...] = (PROBES, GEOMETRY, GRADIENTS, EMBEDDINGS, TRANSFER, EDIT, RELABEL, REWIND)
 
+#: Names of those that change networks or labels, in the order of the headline.
+INTERVENING = tuple(analysis.name for analysis in ALL if analysis.intervention)
+
 NAMED: dict[str, Analysis] = {analysis.name: analysis for analysis in ALL}
 
 #: Tables of a whole grid that are gathered from its cells, by name.

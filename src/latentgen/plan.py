@@ -145,7 +145,7 @@ class Plan:
         if not found and table in self._missing:
             raise LookupError(f"partial_results: no run is there with all its files of {table}; leave the key out")
         if not found:
-            where = f"under '{INTERVENTIONS}'" if table in catalogue.INTERVENTIONS else "to one"
+            where = f"under '{INTERVENTIONS}'" if table in analyses.INTERVENING else "to one"
             raise LookupError(f"no entry of the grid has {table}; add it {where}")
         return found
 

@@ -68,11 +68,11 @@ def laid_out(page):
 
 def title(ax):
     """Title of a panel, without its letter."""
-    return ax.get_title(loc="left").lstrip("\n").partition("$  ")[2]
+    return ax.get_title(loc="left").lstrip("\n").partition(")  ")[2]
 
 
 def letter(ax):
-    return re.search(r"\\mathbf{(\w+)}", ax.get_title(loc="left"))[1]
+    return re.match(r"\n*\((\w+)\)", ax.get_title(loc="left"))[1]
 
 
 def heading(ax):

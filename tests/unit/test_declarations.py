@@ -127,7 +127,7 @@ def test_a_module_of_a_subject_hides_no_name_of_its_declarations():
 
 def test_the_numbers_behind_figures_are_there_without_what_draws():
     modules = [module.name for module in pkgutil.iter_modules(numbers.__path__, "latentgen.numbers.")]
-    assert {"latentgen.numbers.reading", "latentgen.numbers.rewinding"} <= set(modules)
+    assert {"latentgen.numbers.results", "latentgen.numbers.rewinding"} <= set(modules)
     code = f"import sys, {', '.join(modules)}; print({{'matplotlib', 'seaborn'}} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "set()"

@@ -161,8 +161,8 @@ def test_a_note_stands_over_each_page_and_first_in_the_caption(tmp_path):
     pages, plain, text = save("plain")
     noted_pages, noted, noted_text = save("noted", note)
     assert [ax.get_title(loc="left") for page in pages for ax in page.axes] == [
-        "\n$\\mathbf{a}$  level 0",
-        "\n$\\mathbf{b}$  level 0",
+        "\n(a)  level 0",
+        "\n(b)  level 0",
     ]
     assert noted_text == text.replace("A line.\n", f"**{note}**\n\nA line.\n") and text.count("A line.\n") == 1
     assert noted.shape == plain.shape and (tmp_path / "noted.csv").read_bytes() == (tmp_path / "plain.csv").read_bytes()

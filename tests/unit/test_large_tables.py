@@ -14,8 +14,8 @@ import pytest
 from latentgen import figures, rowgroups, summary, tables
 from latentgen.analyses import TABLES
 from latentgen.digests import Damaged
-from latentgen.figures import FIGURES
-from latentgen.numbers import averages, reading
+from latentgen.figures import FIGURES, reading
+from latentgen.numbers import averages
 from latentgen.numbers.results import UNUSED, Results
 from latentgen.summary import GRID_POINT, portions
 

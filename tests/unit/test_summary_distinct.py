@@ -10,7 +10,7 @@ from rows import curve, probe_rows
 
 from latentgen import figures, tables
 from latentgen.analyses import TABLES
-from latentgen.numbers import reading
+from latentgen.figures import reading
 from latentgen.summary import RUN, distinct
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 os.environ["MPLBACKEND"] = "agg"  # a notebook's own would fail here, or open windows
 
 from latentgen import datasets, figures, incomplete
-from latentgen.numbers import reading
+from latentgen.figures import reading
 from latentgen.progress import logged
 
 with logged(snakemake.log[0]):

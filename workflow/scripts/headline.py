@@ -1,8 +1,8 @@
 """State the phenomenon in numbers."""
 
 from latentgen import incomplete, summary
+from latentgen.figures import reading
 from latentgen.files import atomic
-from latentgen.numbers import reading
 from latentgen.progress import logged
 
 with logged(snakemake.log[0]):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from latentgen.numbers.results import Results
 
 #: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
-VERSION = 7
+VERSION = 8
 
 __all__ = ["FIGURES", "Results", "draw", "save"]
 

@@ -7,9 +7,6 @@ from latentgen import analyses
 from latentgen.figure import Figure
 from latentgen.figures import embeddings, geometry, gradients, interventions, networks, probes
 
-#: Analyses that change networks or labels, in the order of the headline.
-INTERVENTIONS = tuple(analysis.name for analysis in analyses.ALL if analysis.intervention)
-
 #: Packages of figures by their subject.
 SUBJECTS = (networks, probes, interventions, geometry, gradients, embeddings)
 
@@ -59,4 +56,4 @@ def tables(name: str, cells: Sequence[Any]) -> list[str]:
 
 def interventions(cells: Sequence[Any]) -> list[str]:
     """Interventions that some cell has."""
-    return [name for name in INTERVENTIONS if any(name in cell.settings["interventions"] for cell in cells)]
+    return [name for name in analyses.INTERVENING if any(name in cell.settings["interventions"] for cell in cells)]

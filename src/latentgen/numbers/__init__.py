@@ -1,4 +1,4 @@
-"""The numbers behind figures: what is read, averages over runs, the table behind each figure.
+"""The numbers behind figures: averages over runs, the table behind each figure.
 
 Imports nothing that draws. Drawing is in `latentgen.figures`.
 """

@@ -4,8 +4,7 @@ from typing import Any
 
 import pandas as pd
 
-from latentgen import summary
-from latentgen.figures import catalogue
+from latentgen import analyses, summary
 from latentgen.numbers.averages import PAIR
 from latentgen.numbers.results import Results, probe_label
 from latentgen.probes import compared
@@ -41,7 +40,7 @@ SHOWN = (
 )
 
 #: Tables that the headline is made of.
-_TABLES = ("probes", "history", *catalogue.INTERVENTIONS)
+_TABLES = ("probes", "history", *analyses.INTERVENING)
 
 
 def compared_with_stopping(results: Results) -> tuple[pd.DataFrame, bool]:

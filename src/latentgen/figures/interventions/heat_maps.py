@@ -91,10 +91,9 @@ def _norm(points: pd.DataFrame) -> Normalize:
 
 def _title(points: pd.DataFrame, own: pd.DataFrame | None, what: str) -> str:
     """``own``, the network's rows, set early stopping beside the ring."""
-    values = [f"ring {100 * value:.1f}\xa0%" for value in points.loc[points["best"], "mean"]] or ["nothing gained"]
-    if own is not None:
-        values.append(f"stopped {100 * own.loc[own['choice'] == 'oracle', 'mean'].iloc[0]:.1f}\xa0%")
-    return f"{what}\n{', '.join(values)}"
+    ring = [f"ring {100 * row.mean:.1f}\xa0%, epoch {row.epoch:.0f}" for row in points[points["best"]].itertuples()]
+    stopped = own.loc[own["choice"] == "oracle", "mean"] if own is not None else []
+    return "\n".join([what, *(ring or ["nothing gained"]), *(f"stopped {100 * value:.1f}\xa0%" for value in stopped)])
 
 
 def _heat_map(ax: Axes, points: pd.DataFrame, own: pd.DataFrame, norm: Normalize, colours: str, inches: float) -> None:

@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.lines import Line2D
+from matplotlib.markers import TICKDOWN
 from matplotlib.ticker import NullLocator
 
 from latentgen.figures.page import style
@@ -134,14 +135,13 @@ def _panel(ax: Axes, row: Row, place: int, letter: str, above_another: bool) -> 
     panel = row.panels[place]
     first = next(j for j, other in enumerate(row.panels) if other is not None)
     panel.fill(ax)
-    title = rf"$\mathbf{{{letter}}}$  {panel.title}".rstrip()
+    title = f"({letter})  {panel.title}".rstrip()
     text = ax.set_title("\n" * len(panel.heading.splitlines()) + title)
     if panel.heading:
         # In the room that the title leaves for it, not a part of it: a wide title would push the next panel away.
         ax.annotate(panel.heading, (0, 1), xycoords=text, va="top").set_in_layout(False)
+    _small_ticks(ax, shown=not above_another)
     if above_another:
-        # Minor ticks too would be as much work as all else in a small panel.
-        ax.xaxis.set_minor_locator(NullLocator())
         ax.tick_params(labelbottom=False)
     elif panel.x_label:
         ax.set_xlabel(panel.x_label)
@@ -150,6 +150,17 @@ def _panel(ax: Axes, row: Row, place: int, letter: str, above_another: bool) -> 
     elif place % (row.together or len(row.panels)):
         ax.tick_params(labelleft=False)
     return ax
+
+
+def _small_ticks(ax: Axes, *, shown: bool) -> None:
+    """Minor ticks of the x axis as one line of marks: as ticks they would take as long as all else in a panel."""
+    low, high = ax.get_xlim()
+    places = [place for place in ax.xaxis.get_minorticklocs() if low <= place <= high]
+    ax.xaxis.set_minor_locator(NullLocator())
+    if shown and places:
+        look = {"linestyle": "", "marker": TICKDOWN, "markersize": 1.4, "markeredgewidth": 0.4, "color": "black"}
+        marks = Line2D(places, [0.0] * len(places), transform=ax.get_xaxis_transform(), **look)
+        ax.figure.add_artist(marks).set_in_layout(False)
 
 
 def _beside_row(ax: Axes, row: Row) -> None:

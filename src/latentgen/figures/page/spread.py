@@ -22,7 +22,9 @@ def bounds(points: pd.DataFrame) -> pd.DataFrame:
 
     ``points`` : columns ``low, high, n``
     """
-    return points[["low", "high"]].astype(float).mask(points["n"] < FEWEST)
+    many = points["n"].to_numpy() >= FEWEST
+    ends = {name: np.where(many, points[name].to_numpy(dtype=float), np.nan) for name in ("low", "high")}
+    return pd.DataFrame(ends, index=points.index)
 
 
 def marks(points: pd.DataFrame) -> pd.Series:
@@ -39,7 +41,7 @@ def along(ax: Axes, x: Any, points: pd.DataFrame, look: dict[str, Any], *, scale
     ``look`` : colour of the line, and its zorder
     """
     under, drawn = {"color": look["color"], "zorder": look.get("zorder", 2) - 1}, scale * bounds(points)
-    if drawn.notna().any(axis=None):
+    if not np.isnan(drawn.to_numpy()).all():
         ax.fill_between(x, drawn["low"], drawn["high"], alpha=0.13, linewidth=0, **under)
     for values in _runs(points):
         ax.plot(x, scale * values, **under, **LINE)
@@ -57,7 +59,7 @@ def across(
 ) -> None:
     """Bars, or ticks of runs, about means that stand apart, at ``place`` on the other axis; ``upright`` : along y."""
     drawn = scale * bounds(points)
-    if drawn.notna().any(axis=None):
+    if not np.isnan(drawn.to_numpy()).all():
         (ax.vlines if upright else ax.hlines)(
             place, drawn["low"], drawn["high"], color=colour, linewidth=width, zorder=2
         )
