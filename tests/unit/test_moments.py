@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latentgen.probes import ClassMoments
+from latentgen.probes.leading import leading
 from latentgen.probes.moments import BLOCK, SECOND
 from latentgen.probes.spectrum import Spectrum
 
@@ -322,3 +323,55 @@ def test_rows_of_very_different_batches_are_scaled_together():
         np.testing.assert_allclose(moments.eigen(k)[0], values, rtol=1e-5)
         centred = mine - mine.mean(axis=0)
         np.testing.assert_allclose(moments.scatter(k), centred.T @ centred, rtol=1e-4, atol=1e-5 * values[0])
+
+
+# --- the leading axis alone -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 40, 400])
+def test_leading_against_eigh(size):
+    X = decaying(3 * size, size)
+    gram = torch.from_numpy(X.T @ X)
+    found = leading(lambda vector: gram @ vector, size)
+    expected = np.linalg.eigh(gram.numpy())[1][:, -1]
+    assert found.dtype == torch.float64 and float(found.norm()) == pytest.approx(1, abs=1e-14)
+    assert abs(found.numpy() @ expected) == pytest.approx(1, abs=1e-13)
+
+
+def test_leading_of_equal_eigenvalues_is_one_of_them_and_of_near_ones_is_not_found():
+    same = leading(lambda vector: 3 * vector, 50)
+    assert float(same.norm()) == pytest.approx(1)
+    near = torch.linspace(1, 2, 3000, dtype=torch.float64)
+    assert leading(lambda vector: near * vector, 3000) is None
+
+
+@pytest.mark.parametrize("n, d", [(900, 300), (200, 700), (1500, 1400), (700, 200)])
+@pytest.mark.parametrize("spread", ["decaying", "near"])
+def test_leading_axis_against_svd_whatever_was_decomposed_before(n, d, spread):
+    X = decaying(n, d)
+    if spread == "near":  # eigenvalues of noise lie so near one another that steps do not suffice
+        X = np.random.default_rng(5).standard_normal((n, d))
+    moments, before = filled(X, np.zeros(n, int)), filled(X, np.zeros(n, int))
+    before.eigen(0, 5)
+    found = moments.leading_axis(0)
+    assert found.shape == (d, 1) and found.dtype == torch.float64
+    right = np.linalg.svd(X, full_matrices=False)[2][0]
+    assert abs(found[:, 0].numpy() @ right) == pytest.approx(1, abs=1e-9)
+    assert torch.equal(before.leading_axis(0), found)
+    assert torch.equal(filled(X, np.zeros(n, int), [n // 3]).leading_axis(0), found)
+
+
+@pytest.mark.parametrize("d", [5, 300])
+def test_leading_axis_of_edge_cases(d):
+    X = np.random.default_rng(0).standard_normal((6, d))
+    X[3:] = 0
+    moments = filled(X, np.repeat([0, 1], 3), classes=[0, 1, 2])
+    assert [moments.leading_axis(k).shape for k in range(3)] == [(d, 1), (d, 0), (d, 0)]
+    for scale in (1e-200, 1e150):
+        torch.testing.assert_close(filled(X * scale, np.repeat([0, 1], 3)).leading_axis(0), moments.leading_axis(0))
+    for bad in (np.nan, np.inf):
+        X[0, 0] = bad
+        with pytest.raises(ValueError, match="not finite"):
+            filled(X, np.repeat([0, 1], 3)).leading_axis(0)
+    with pytest.raises(ValueError, match="without gram"):
+        filled(X, np.repeat([0, 1], 3), second=("scatter",)).leading_axis(0)

@@ -272,3 +272,38 @@ def test_gpu_agrees(estimator):
         assert scores.is_cuda and estimator.predict(X.cuda()).is_cuda
         torch.testing.assert_close(scores.cpu(), expected, rtol=1e-4, atol=1e-4)
         assert isinstance(estimator.predict(X.numpy()), np.ndarray)
+
+
+# --- float32 --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_axes", [None, 1, 3])
+@pytest.mark.parametrize("n, d, n_classes", [(900, 40, 3), (400, 150, 10), (3000, 700, 4)])
+def test_float32_scores_decide_as_float64_does(n, d, n_classes, n_axes):
+    """Labels by chance: all subspaces are nearly alike, so that many examples are near a boundary."""
+    rng = np.random.default_rng(d)
+    X = np.maximum(rng.standard_normal((n, d)) @ rng.standard_normal((d, d)) / d**0.5 + 0.5, 0).astype(np.float32)
+    probe = MASC(n_axes=n_axes).fit(X, np.arange(n) % n_classes)
+    T = np.maximum(rng.standard_normal((2500, d)) + 0.5, 0).astype(np.float32)
+    exact, found = probe.decision_function(T.astype(np.float64)), probe.decision_function(T)
+    np.testing.assert_allclose(found, exact, atol=3e-6)
+    np.testing.assert_array_equal(found.argmax(axis=1), exact.argmax(axis=1))
+
+
+def test_float32_rows_that_tie_vanish_or_leave_the_range_are_scored_as_float64_are():
+    X = np.eye(4, dtype=np.float32)
+    probe = MASC(n_axes=1).fit(X[[0, 1, 0, 1]], [0, 1, 0, 1])
+    probe.partial_fit(X[[2]], [1])
+    T = np.array([[1, 1, 0, 0], [0, 0, 0, 0], [0, 0, 0, 1], [1, 0.5, 0, 0]], dtype=np.float32)
+    for scale in (1, 1e-30, 1e-44, 1e30):
+        rows = (T * np.float32(scale)).astype(np.float32)
+        found, exact = probe.decision_function(rows), probe.decision_function(rows.astype(np.float64))
+        np.testing.assert_allclose(found, exact, atol=1e-7)
+        np.testing.assert_array_equal(probe.predict(rows), probe.predict(rows.astype(np.float64)))
+
+
+def test_a_class_never_seen_wins_in_no_precision():
+    X = np.random.default_rng(0).standard_normal((40, 6)).astype(np.float32)
+    probe = MASC().partial_fit(X, np.arange(40) % 2, classes=[0, 1, 2])
+    for rows in (X, X.astype(np.float64)):
+        assert np.isneginf(probe.decision_function(rows)[:, 2]).all()

@@ -18,8 +18,8 @@ TIE = 1e-9
 class MomentsProbe(Probe):
     """Fitting from moments, whole, batch by batch, or from moments that others share.
 
-    Scores are float64, computed 1,024 rows at a time. Those that tie with the best are made equal to it, so that the
-    first maximum is the prediction (0 for two classes). A class without training examples scores -inf.
+    Scores are float64 tensors, computed 1,024 rows at a time. Those that tie with the best are made equal to it, so
+    that the first maximum is the prediction (0 for two classes). A class without training examples scores -inf.
     """
 
     #: The second moments that the probe reads, as `ClassMoments` names them.
@@ -147,8 +147,12 @@ class MomentsProbe(Probe):
         parts = [torch.as_tensor(part, device=rows.device) for part in self._learned]
         scores = rows.new_empty((len(rows), len(self.classes_)), dtype=torch.float64)
         for chunk in chunks(len(rows)):
-            scores[chunk] = self._chunk_scores(rows[chunk].double(), parts)
+            scores[chunk] = self._scores_of(rows[chunk], parts)
         return scores
+
+    def _scores_of(self, rows, parts):
+        """Return the snapped scores (n, C) of rows (n, d) of whatever dtype."""
+        return self._chunk_scores(rows.double(), parts)
 
     def _snap(self, scores, tolerance):
         """Silence classes never seen, and lift ties to the best score."""

@@ -4,6 +4,7 @@ import numpy as np
 import torch
 
 from latentgen.probes.arrays import as_array, as_tensor
+from latentgen.probes.leading import leading
 from latentgen.probes.products import add_self_product, self_product
 from latentgen.probes.spectrum import Spectrum
 
@@ -13,6 +14,9 @@ BLOCK = 1024
 
 #: Largest entries whose squares, and their sums, stay well inside float32; beyond, rows are scaled by a power of two.
 SAFE = (2.0**-40, 2.0**40)
+
+#: Features up to which a full decomposition takes no longer than the leading axis alone.
+FEW_FEATURES = 256
 
 #: Second moments that can be collected: of rows as they are, and of rows around the mean of their class.
 SECOND = ("gram", "scatter")
@@ -210,6 +214,37 @@ class ClassMoments:
             raise ValueError(f"class {self.classes[k]!r} has numerical rank {rank}, {n_axes} axes were asked for")
         return self._moments[k].values() / self._scale**2, self._moments[k].axes(n_axes)
 
+    def leading_axis(self, k):
+        """Return the leading axis of class number ``k``, as :meth:`eigen` does, without the other eigenvalues.
+
+        Of more than 256 features it is found by itself (`latentgen.probes.leading`), whatever has been decomposed
+        before, and agrees with :meth:`eigen` to rounding over the gap between the two largest eigenvalues.
+
+        Parameters
+        ----------
+        k : int
+            Position in ``classes``.
+
+        Returns
+        -------
+        torch.Tensor, (d, 1) float64
+            A unit vector, up to its sign; (d, 0) where all rows of the class are zero.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`eigen`.
+        """
+        self._expect_gram()
+        moment = self._moments[k]
+        if self.n_features <= FEW_FEATURES:
+            return moment.axes(min(1, self.rank(k)))
+        return moment.leading_axis()
+
+    def _expect_gram(self):
+        if "gram" not in self.second:
+            raise ValueError("moments were collected without gram: give ClassMoments second=('gram',)")
+
     def rank(self, k):
         """Return the numerical rank of class number ``k``: its eigenvalues above rounding.
 
@@ -219,8 +254,7 @@ class ClassMoments:
         squares: a direction is lost if its root mean square is below about 3e-3 (float32) or 1e-7 (float64)
         of the largest one's.
         """
-        if "gram" not in self.second:
-            raise ValueError("moments were collected without gram: give ClassMoments second=('gram',)")
+        self._expect_gram()
         values = self._moments[k].values()
         if len(values) == 0:
             return 0
@@ -247,6 +281,7 @@ class _Moment:
 
     def forget(self):
         self._spectrum = None
+        self._leading = None
         self._axes = {}
 
     def rescale(self, factor):
@@ -325,6 +360,35 @@ class _Moment:
 
     def _blocks(self):
         return [*self._kept, self._rest()] if self._fill else self._kept
+
+    def leading_axis(self):
+        if self._leading is None:
+            self._leading = self._lead()
+        return self._leading
+
+    def _lead(self):
+        total = self.square_sum()
+        if not np.isfinite(total):
+            raise ValueError(_not_finite(self._tail.dtype))
+        if total == 0:
+            return self._sum.new_empty((len(self._sum), 0))
+        if self._dual:
+            blocks = self._blocks()
+
+            def multiply(vector):
+                return sum(block.T @ (block @ vector) for block in (rows.double() for rows in blocks))
+
+        else:
+            gram = self._primal_gram()
+
+            def multiply(vector):
+                return gram @ vector
+
+        found = leading(multiply, len(self._sum), self._sum.device)
+        if found is None:
+            self.values()
+            return self.axes(1)
+        return found[:, None]
 
     def values(self):
         if self.count == 0:

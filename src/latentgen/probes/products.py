@@ -1,6 +1,8 @@
 """Products of activations with themselves, as exact as their type and as fast as the device allows."""
 
 import contextlib
+import functools
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,6 +22,24 @@ def self_product(matrix):
             return torch.from_numpy(array.T @ array)
     with full_precision():
         return matrix.T @ matrix
+
+
+def product(left, right):
+    """Return ``left @ right`` of two matrices of one dtype and device, without TF32."""
+    if left.device.type == "cpu" and _numpy_is_faster():
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            return torch.from_numpy(left.numpy() @ right.numpy())
+    with full_precision():
+        return left @ right
+
+
+@functools.cache
+def _numpy_is_faster():
+    """Whether this is an AMD processor, on which NumPy's OpenBLAS multiplies up to 1.5 times as fast as torch's MKL."""
+    try:
+        return "AuthenticAMD" in Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
 
 
 def add_self_product(total, rows):

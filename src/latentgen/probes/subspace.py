@@ -11,10 +11,17 @@ import numpy as np
 import torch
 
 from latentgen.probes.from_moments import TIE, MomentsProbe
+from latentgen.probes.inputs import probe_dtype
+from latentgen.probes.moments import SAFE
+from latentgen.probes.products import product
 
 #: Slack of cumulative variance ratios, above the rounding of a float64 sum: a ratio that equals the wanted
 #: fraction in exact arithmetic must count as reaching it.
 RATIO_ROUNDING = 1e-10
+
+#: Roundings of float32 that scores of d features and r axes may be off by, for each root of d r: sixty times what was
+#: measured.
+ROUNDINGS = 4
 
 
 class _SubspaceProbe(MomentsProbe):
@@ -38,7 +45,8 @@ class MASC(_SubspaceProbe):
     moment of its training activations; an example belongs to the class whose subspace makes the smallest
     angle with it. The score is the squared cosine of that angle, |P_k^T x|^2 / |x|^2 (arXiv 2603.19865,
     Proposition 1: the angle rule is the quadratic rule argmax x^T P_k P_k^T x). Scores within 1e-9 of the
-    best tie, and the first class wins.
+    best tie, and the first class wins. Products of float32 rows are float32; an example whose two best scores then
+    differ by no more than rounding is scored again in float64, so that predictions are those of float64.
 
     Edge cases: a zero vector scores 0 for every class. A class that only has zero vectors has rank 0 and
     scores 0. A class with one example is that example's line. A class whose axes span the whole space has
@@ -74,6 +82,8 @@ class MASC(_SubspaceProbe):
             raise ValueError(f"variance must lie in (0, 1], got {self.variance!r}")
 
     def _learn(self, moments):
+        if self.n_axes == 1:
+            return [moments.leading_axis(k) for k in range(len(moments.classes))]
         return [moments.eigen(k, self._n_kept(moments, k))[1] for k in range(len(moments.classes))]
 
     def _n_kept(self, moments, k):
@@ -84,11 +94,29 @@ class MASC(_SubspaceProbe):
         ratios = values.cumsum(0) / values.sum()
         return min(rank, 1 + int((ratios <= self.variance + RATIO_ROUNDING).sum()))
 
+    def _scores_of(self, rows, axes):
+        if probe_dtype(rows) != torch.float32 or len(axes) < 2:
+            return super()._scores_of(rows, axes)
+        rows = rows.float()
+        scores = self._cosines(rows, axes)
+        scores[:, torch.as_tensor(~self._seen, device=rows.device)] = -torch.inf
+        best, size = scores.topk(2, dim=1).values, torch.linalg.vector_norm(rows, torch.inf, dim=1)
+        rounding = ROUNDINGS * torch.finfo(torch.float32).eps * (rows.shape[1] * max(self.ranks_)) ** 0.5
+        # Squares of what is very small or large leave float32.
+        close = ~((best[:, 0] - best[:, 1] > rounding) & (size > SAFE[0]) & (size < SAFE[1]))
+        scores[close] = super()._scores_of(rows[close], axes)
+        return scores
+
     def _chunk_scores(self, rows, axes):
-        scores = torch.stack([(rows @ axis).square_().sum(1) for axis in axes], dim=1)
+        return self._snap(self._cosines(rows, axes), TIE)
+
+    def _cosines(self, rows, axes):
+        """Squared cosines (n, C), float64, of products in the dtype of ``rows``."""
+        projected = product(rows, torch.cat([axis.to(rows.dtype) for axis in axes], dim=1)).square_()
+        parts = projected.split([axis.shape[1] for axis in axes], dim=1)
+        scores = torch.stack([part.sum(1) for part in parts], dim=1).double()
         norms = rows.square().sum(1, keepdim=True)
-        scores = torch.where(norms > 0, scores / norms, 0.0)
-        return self._snap(scores, TIE)
+        return torch.where(norms > 0, scores / norms, 0.0)
 
 
 class VeLPIC(_SubspaceProbe):
@@ -120,7 +148,7 @@ class VeLPIC(_SubspaceProbe):
         n_rows = moments.counts.sum()
         mean = moments.sum() / n_rows
         noise = 1e-12 * (moments.square_sum() / n_rows) ** 0.5
-        axes = [moments.eigen(k, min(1, moments.rank(k)))[1] for k in range(len(moments.classes))]
+        axes = [moments.leading_axis(k) for k in range(len(moments.classes))]
         return [axis * _sign(axis[:, 0], mean, noise) if axis.shape[1] else axis for axis in axes]
 
     def _chunk_scores(self, rows, axes):
