@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from latentgen.figures.page.drawing import Drawing
     from latentgen.numbers.results import Results
 
-#: Raised by hand when a change alters a figure, or a statistic of `latentgen.summary`.
+#: Raised by hand when a change alters a figure, a table of `latentgen.numbers`, or a statistic of `latentgen.summary`.
 VERSION = 8
 
 __all__ = ["FIGURES", "Results", "draw", "save"]

@@ -154,9 +154,14 @@ class MomentsProbe(Probe):
         """Return the snapped scores (n, C) of rows (n, d) of whatever dtype."""
         return self._chunk_scores(rows.double(), parts)
 
+    def _silence(self, scores):
+        """Let classes never seen score -inf, in place."""
+        scores[:, torch.as_tensor(~self._seen, device=scores.device)] = -torch.inf
+        return scores
+
     def _snap(self, scores, tolerance):
         """Silence classes never seen, and lift ties to the best score."""
-        scores[:, torch.as_tensor(~self._seen, device=scores.device)] = -torch.inf
+        scores = self._silence(scores)
         best = scores.max(dim=1, keepdim=True).values
         return torch.where(scores >= best - tolerance, best, scores)
 

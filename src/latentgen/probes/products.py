@@ -18,8 +18,7 @@ def self_product(matrix):
     if matrix.device.type == "cpu":
         # NumPy sees the symmetry and calls BLAS syrk, twice as fast as the general product.
         array = matrix.numpy()
-        with np.errstate(over="ignore", invalid="ignore"):  # reported when a decomposition is asked for
-            return torch.from_numpy(array.T @ array)
+        return _by_numpy(array.T, array)
     with full_precision():
         return matrix.T @ matrix
 
@@ -27,10 +26,14 @@ def self_product(matrix):
 def product(left, right):
     """Return ``left @ right`` of two matrices of one dtype and device, without TF32."""
     if left.device.type == "cpu" and _numpy_is_faster():
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            return torch.from_numpy(left.numpy() @ right.numpy())
+        return _by_numpy(left.numpy(), right.numpy())
     with full_precision():
         return left @ right
+
+
+def _by_numpy(left, right):
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found in the result
+        return torch.from_numpy(left @ right)
 
 
 @functools.cache
